@@ -23,6 +23,12 @@ type Change struct {
 	Finish bool
 }
 
+// Due is a person whom the loop has to look at now.
+type Due struct {
+	Person string
+	Urgent bool // closing work
+}
+
 // Assignment names one grant in Entra for a call to the directory.
 type Assignment struct {
 	GuestID       string

@@ -81,6 +81,7 @@ type Desired struct {
 	Grants      []Grant           `json:"grants,omitempty"`  // one per entitlement in force now, with the latest end among those that grant it; ordered by kind and name
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	Sponsors    []string          `json:"sponsors,omitempty"`
+	Invite      Invitation        `json:"invite"`                    // how to invite: everything but the sponsors
 	SponsorMust bool              `json:"sponsorRequired,omitempty"` // without a sponsor found in the tenant: held
 	Evaluations []Evaluation      `json:"evaluations"`
 	Next        time.Time         `json:"next,omitzero"` // the next instant at which this answer can change by time alone; zero: never

@@ -11,7 +11,7 @@ import (
 // Store is what the loop needs of a database. *db.Store fits.
 type Store interface {
 	// Due lists people whose NextAt is not after now, urgent first, then longest due, at most limit.
-	Due(ctx context.Context, now time.Time, limit int) ([]string, error)
+	Due(ctx context.Context, now time.Time, limit int) ([]contractor.Due, error)
 	// NextDue is the earliest NextAt of all, zero if nobody is waiting.
 	NextDue(ctx context.Context) (time.Time, error)
 	// Person reads one person with engagements (tombstones too, test users not) and holdings that have not ended.
