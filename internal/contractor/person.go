@@ -41,6 +41,7 @@ type Person struct {
 
 	InvitingAt time.Time // an invitation may have left at this instant and no guest id was seen yet; zero: no
 	InvitedAt  time.Time // the invitation was answered
+	ClosingAt  time.Time // disabling sign-in was sent; zero while open
 	ClosedAt   time.Time // sign-in was seen disabled
 	RevokedAt  time.Time // sessions were revoked since the last closing
 	EmptyAt    time.Time // the guest was seen to hold nothing since the last closing
