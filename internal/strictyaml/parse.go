@@ -14,7 +14,7 @@ import (
 // Bounds on what Parse reads. They are far above what a person writes: five thousand
 // mapping rules are about a megabyte and a hundred thousand nodes.
 const (
-	maxBytes    = 4 << 20 // size of a file
+	maxBytes    = 2 << 20 // size of a file; a syntax error in a larger one takes too long to find
 	maxDepth    = 64      // lists and mappings inside one another
 	maxNodes    = 500_000 // values and keys, each alias counted as what it stands for
 	maxProblems = 200     // mistakes listed by one Parse or one Decode

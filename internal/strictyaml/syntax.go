@@ -1,7 +1,6 @@
 package strictyaml
 
 import (
-	"bytes"
 	"fmt"
 	"sort"
 	"strings"
@@ -13,46 +12,56 @@ import (
 // The parser names only a line, and often that of the enclosing block. But it reads
 // forward, so every text that reaches the offending character fails with the same words:
 // the shortest such text ends at the mistake. It is found by bisection, first by lines,
-// then by characters.
+// then by characters. A text that fails merely because it ends too early fails otherwise,
+// or not at all, once a word follows.
 //
 // Every text is parsed below an empty line, because the parser takes the mark of the first
 // line for no mark at all and then says something else.
 func syntaxError(data []byte) (Pos, string) {
-	parse := func(prefix []byte) string {
-		if _, err := parseAll(append([]byte("\n"), prefix...)); err != nil {
+	parse := func(prefix string) string {
+		if _, err := parseAll([]byte("\n" + prefix)); err != nil {
 			return strings.TrimPrefix(err.Error(), "yaml: ")
 		}
 		return ""
 	}
-	message := parse(data)
-	same := func(prefix []byte) bool { return parse(prefix) == message }
-	lines := bytes.SplitAfter(data, []byte("\n"))
-	ends := make([]int, len(lines)) // byte offset of each line's end
-	for i, at := 0, 0; i < len(lines); i++ {
-		at += len(lines[i])
-		ends[i] = at
-	}
-	line := min(sort.Search(len(lines), func(i int) bool { return same(data[:ends[i]]) }), len(lines)-1)
-	start := ends[line] - len(lines[line])
-	text := []rune(strings.TrimRight(string(lines[line]), "\r\n"))
-	column := sort.Search(len(text), func(i int) bool {
-		return same(data[:start+len(string(text[:i+1]))])
-	})
+	full := parse(string(data))
+	fails := func(prefix string) bool { return parse(prefix) == full && parse(prefix+" x") == full }
+
+	lines := splitLines(data)
+	line := min(sort.Search(len(lines), func(i int) bool { return fails(strings.Join(lines[:i+1], "\n")) }), len(lines)-1)
+	before := strings.Join(append(lines[:line:line], ""), "\n")
+	text := []rune(lines[line])
+	column := sort.Search(len(text), func(i int) bool { return fails(before + string(text[:i+1])) })
 	at := '\n'
 	if column < len(text) {
 		at = text[column]
 	}
-	if strings.HasPrefix(message, "line ") {
-		_, message, _ = strings.Cut(message, ": ")
-	}
-	// These are only known some characters after they begin.
+	message, named := cutLine(full)
+	// Some mistakes are known only some characters after they begin.
 	switch {
 	case strings.HasPrefix(message, "unknown anchor"):
 		column = lastBefore(text, column, "*")
+	case strings.Contains(message, "escape") || strings.Contains(message, "hexdecimal"):
+		column = lastBefore(text, column, `\`)
 	case strings.HasPrefix(message, "did not find expected ','"):
+		if named > 0 && named <= line { // the opening bracket stands in a line above
+			line = named - 1
+			text = []rune(lines[line])
+			column = len(text)
+		}
 		column = lastBefore(text, column, "[{")
 	}
 	return Pos{line + 1, column + 1}, inWords(message, at)
+}
+
+// cutLine takes the line off the parser's message. Below the empty line that syntaxError
+// adds, the parser's count from 0 is our count from 1.
+func cutLine(message string) (rest string, line int) {
+	if n, err := fmt.Sscanf(message, "line %d:", &line); n != 1 || err != nil {
+		return message, 0
+	}
+	_, rest, _ = strings.Cut(message, ": ")
+	return rest, line
 }
 
 // lastBefore returns the index at or before column of the last of chars in text, or column.
