@@ -23,7 +23,9 @@ import (
 // integers, floats, time.Duration, types that implement encoding.TextUnmarshaler (their
 // error is the message), structs, pointers, slices, maps with text keys, and any.
 // A text may be written without quotes even where YAML would see a number, and is kept
-// letter for letter. A key without a value is a mistake. Decode panics on other Go types:
+// letter for letter. A key without a value is a mistake. A field tagged
+// `yaml:"name,hidden"` is decoded but never named in a message: a key that is known only to
+// be refused by its type's UnmarshalText. Decode panics on other Go types:
 // that is a mistake of the caller.
 func (d *Document) Decode(into any) Problems {
 	v := reflect.ValueOf(into)
@@ -125,8 +127,9 @@ func (d *decoder) duration(n *yaml.Node, v reflect.Value) bool {
 
 // field is one key that a struct knows.
 type field struct {
-	name  string
-	index []int
+	name   string
+	index  []int
+	hidden bool
 }
 
 // fields lists the keys of a struct type in the order of its declaration.
@@ -137,10 +140,11 @@ func fields(t reflect.Type) []field {
 		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if options == "inline" {
 			for _, inner := range fields(f.Type) {
-				out = append(out, field{inner.name, append([]int{i}, inner.index...)})
+				inner.index = append([]int{i}, inner.index...)
+				out = append(out, inner)
 			}
 		} else if name != "" && name != "-" {
-			out = append(out, field{name, []int{i}})
+			out = append(out, field{name, []int{i}, options == "hidden"})
 		}
 	}
 	return out
@@ -151,13 +155,15 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value) bool {
 		return d.add(n, "keys with values are wanted, not %s", describe(n))
 	}
 	known := fields(v.Type())
-	names := make([]string, len(known))
-	for i, f := range known {
-		names[i] = f.name
+	var names []string // for messages
+	for _, f := range known {
+		if !f.hidden {
+			names = append(names, f.name)
+		}
 	}
 	ok := true
 	for k, val := range entries(n) {
-		if i := slices.Index(names, k.Value); i >= 0 {
+		if i := slices.IndexFunc(known, func(f field) bool { return f.name == k.Value }); i >= 0 {
 			ok = d.value(val, v.FieldByIndex(known[i].index)) && ok
 		} else {
 			ok = d.add(k, "unknown key %s%s", quote(k.Value), cmp.Or(didYouMean(k.Value, names), "; known here: "+strings.Join(names, ", ")))

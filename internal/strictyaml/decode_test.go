@@ -36,6 +36,10 @@ func (n *name) UnmarshalText(text []byte) error {
 	return nil
 }
 
+type refused struct{}
+
+func (*refused) UnmarshalText([]byte) error { return errors.New("this key is gone; write text") }
+
 type common struct {
 	Note string `yaml:"note"`
 }
@@ -60,6 +64,7 @@ type sample struct {
 	Subs   map[string]*sub  `yaml:"subs"`
 	Lists  map[string][]int `yaml:"lists"`
 	common `yaml:",inline"`
+	Old    refused `yaml:"old_txt,hidden"`
 
 	Untagged string
 	Skipped  string `yaml:"-"`
@@ -136,6 +141,8 @@ func TestDecodeMessages(t *testing.T) {
 	tests := []struct{ name, file, want string }{
 		{"unknown key with a neighbour", "txt: a\n", `1:1: unknown key "txt" (did you mean "text"?)`},
 		{"unknown key with none", "sub: {zzz: 1}\n", `1:7: unknown key "zzz"; known here: a, b`},
+		{"a hidden key", "old_txt: a\n", "1:10: this key is gone; write text"},
+		{"a hidden key is not suggested", "old_tx: a\n", `1:1: unknown key "old_tx"; known here: text, flag, small, count, byte, ratio, wait, level, maybe, levels, words, map, named, sub, items, free, subs, lists, note`},
 		{"a field without a tag is no key", "Untagged: x\nSkipped: y\n", `1:1: unknown key "Untagged"; known here: text, flag, small, count, byte, ratio, wait, level, maybe, levels, words, map, named, sub, items, free, subs, lists, note
 f:2:1: unknown key "Skipped"; known here: text, flag, small, count, byte, ratio, wait, level, maybe, levels, words, map, named, sub, items, free, subs, lists, note`},
 		{"list for text", "text: [a]\n", "1:7: text is wanted, not a list"},

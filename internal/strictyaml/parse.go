@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +29,31 @@ type Document struct {
 	root  *yaml.Node
 }
 
+// ParseFile reads the file at path and parses it as Parse does.
+func ParseFile(path string) (*Document, Problems) {
+	data, err := readFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, Problems{{File: path, Message: "there is no such file"}}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, Problems{{File: path, Message: "the file may not be read by this user; check its owner and mode"}}
+	case err != nil:
+		return nil, Problems{{File: path, Message: "the file cannot be read: " + err.Error()}}
+	}
+	return Parse(path, data)
+}
+
+// readFile reads no more than Parse accepts and one byte, so that a device or an endless
+// file named by mistake does not fill the memory.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	return io.ReadAll(io.LimitReader(f, maxBytes+1))
+}
+
 // Parse reads one YAML document. The document is nil when the text cannot be read as YAML
 // or goes over a bound; with mistakes such as a repeated key it is there and can still be
 // decoded, so that all mistakes can be reported together.
@@ -36,7 +63,7 @@ func Parse(file string, data []byte) (*Document, Problems) {
 		return nil, Problems{{File: file, Pos: pos, Message: fmt.Sprintf(format, args...)}}
 	}
 	if len(data) > maxBytes {
-		return fatal(Pos{1, 1}, "the file has %d bytes; at most %d are read", len(data), maxBytes)
+		return fatal(Pos{1, 1}, "the file is larger than %d bytes", maxBytes)
 	}
 	if pos, message := badCharacter(data); message != "" {
 		return fatal(pos, "%s", message)

@@ -2,6 +2,8 @@ package strictyaml_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +68,7 @@ f:4:11: key "c" is here a second time; the first is in line 4`},
 		{"alias inside its own anchor", "a: &x [1, *x]\n", false, "f:1:11: *x stands inside &x itself"},
 		{"aliases used as meant", "a: &x [1, 2]\nb: *x\nc: *x\n", true, ""},
 		{"too deep", "a: " + strings.Repeat("[", 70) + strings.Repeat("]", 70), false, "f:1:67: lists and mappings are nested more than 64 deep"},
-		{"too large", strings.Repeat("#", 2<<20+1), false, "f:1:1: the file has 2097153 bytes; at most 2097152 are read"},
+		{"too large", strings.Repeat("#", 2<<20+1), false, "f:1:1: the file is larger than 2097152 bytes"},
 		{"too many values", "[" + strings.Repeat("1,", 600_000) + "]", false, "f:1:1: the file holds more than 500000 values, aliases counted as what they stand for"},
 	}
 	for _, tt := range tests {
@@ -172,6 +174,30 @@ func TestProblemsPrintInOrderAndWarningsAreNoError(t *testing.T) {
 	want := "a.yaml:99:1: other file\nb.yaml:2:9: first\nb.yaml:2:10: second\nb.yaml:9:1: odd 1 [warning]"
 	if err := ps.Err(); err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestParseFileSaysWhyItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	tests := []struct{ name, path, want string }{
+		{"absent", filepath.Join(dir, "none.yaml"), filepath.Join(dir, "none.yaml") + ": there is no such file"},
+		{"a folder", dir, dir + ": the file cannot be read: read " + dir + ": is a directory"},
+		{"endless", "/dev/zero", "/dev/zero:1:1: the file is larger than 2097152 bytes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			doc, problems := strictyaml.ParseFile(tt.path)
+			if doc != nil || problems.Error() != tt.want {
+				t.Errorf("document %v, got %q, want %q", doc != nil, problems.Error(), tt.want)
+			}
+		})
+	}
+	path := filepath.Join(dir, "good.yaml")
+	if err := os.WriteFile(path, []byte("a: 1\na: 2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if doc, problems := strictyaml.ParseFile(path); doc == nil || problems.Error() != path+`:2:1: key "a" is here a second time; the first is in line 1` {
+		t.Errorf("document %v, problems %v", doc != nil, problems)
 	}
 }
 

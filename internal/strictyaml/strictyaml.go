@@ -25,14 +25,18 @@ func (p Pos) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
 // Problem is one mistake, or with Warning set one doubtful thing, in a file.
 type Problem struct {
 	File string // the file as the caller named it
-	Pos
+	Pos         // zero where the mistake has no place: the file itself cannot be read
 	Message string // a sentence for the administrator: what is wrong and what to write instead
 	Warning bool   // the file can be used all the same
 }
 
-// String returns "file:line:column: message", followed by " [warning]" for a warning.
+// String returns "file:line:column: message", followed by " [warning]" for a warning; for a
+// problem without a place it returns "file: message".
 func (p Problem) String() string {
-	s := fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
+	s := fmt.Sprintf("%s:%v: %s", p.File, p.Pos, p.Message)
+	if p.Pos == (Pos{}) {
+		s = p.File + ": " + p.Message
+	}
 	if p.Warning {
 		s += " [warning]"
 	}
