@@ -1,0 +1,140 @@
+package mapper
+
+import "scimbridge/internal/contractor"
+
+// The types below are the shape of the mapping file. schema.json says the same to editors; a test holds the two together.
+// Pointers are values that can be absent and then come from the defaults.
+
+type mappingFile struct {
+	Version    int                    `yaml:"version"`
+	Defaults   fileDefaults           `yaml:"defaults"`
+	Guard      *fileGuard             `yaml:"guard"`
+	Catalog    fileCatalog            `yaml:"catalog"`
+	Vendors    map[string]*fileVendor `yaml:"vendors"`
+	Invitation fileInvitation         `yaml:"invitation"`
+	Guest      map[string]string      `yaml:"guest"`
+	Lists      map[string][]string    `yaml:"lists"`
+	Conditions map[string]string      `yaml:"conditions"`
+	Rules      []fileRule             `yaml:"rules"`
+	Tests      []fileTest             `yaml:"tests"`
+}
+
+type fileDefaults struct {
+	Timezone      string          `yaml:"timezone"`
+	MaxDuration   contractor.Span `yaml:"max_duration"`
+	MissingEnd    string          `yaml:"missing_end"`
+	EndInPast     string          `yaml:"end_in_past"`
+	ActivateEarly contractor.Span `yaml:"activate_early"`
+	Guard         *fileGuard      `yaml:"guard"`
+	Offboarding   fileOffboarding `yaml:"offboarding"`
+	Sponsor       fileSponsor     `yaml:"sponsor"`
+	Notify        fileNotify      `yaml:"notify"`
+	Rate          float64         `yaml:"rate"`
+	Quota         int             `yaml:"quota"`
+}
+
+type fileGuard struct {
+	MaxEnds        int              `yaml:"max_ends"`
+	MaxEndsPercent int              `yaml:"max_ends_percent"`
+	Window         *contractor.Span `yaml:"window"`
+}
+
+type fileOffboarding struct {
+	DeleteAfter contractor.Span `yaml:"delete_after"`
+}
+
+type fileSponsor struct {
+	Required bool     `yaml:"required"`
+	From     []string `yaml:"from"`
+	OnLeave  string   `yaml:"on_leave"`
+	Fallback string   `yaml:"fallback"`
+}
+
+type fileNotify struct {
+	BeforeEnd []contractor.Span `yaml:"before_end"`
+}
+
+type fileCatalog struct {
+	Groups         map[string]fileGroup   `yaml:"groups"`
+	AccessPackages map[string]filePackage `yaml:"access_packages"`
+}
+
+type fileGroup struct {
+	ID          string `yaml:"id"`
+	Expiry      string `yaml:"expiry"`
+	Description string `yaml:"description"`
+}
+
+type filePackage struct {
+	ID          string `yaml:"id"`
+	Policy      string `yaml:"policy"`
+	Description string `yaml:"description"`
+}
+
+type fileVendor struct {
+	Description  string              `yaml:"description"`
+	EmailDomains []string            `yaml:"email_domains"`
+	Quota        *int                `yaml:"quota"`
+	Guard        *fileGuard          `yaml:"guard"`
+	Dates        fileDates           `yaml:"dates"`
+	TestUsers    []string            `yaml:"test_users"`
+	Aliases      map[string][]string `yaml:"aliases"`
+	Profile      string              `yaml:"profile"`
+	Supplier     string              `yaml:"supplier"`
+	Groups       string              `yaml:"groups"`
+	Rate         *float64            `yaml:"rate"`
+	MissingEnd   string              `yaml:"missing_end"`
+	MaxDuration  *contractor.Span    `yaml:"max_duration"`
+}
+
+type fileDates struct {
+	Layouts  []string `yaml:"layouts"`
+	Timezone string   `yaml:"timezone"`
+}
+
+type fileInvitation struct {
+	SendMail    bool   `yaml:"send_mail"`
+	Language    string `yaml:"language"`
+	RedirectURL string `yaml:"redirect_url"`
+}
+
+type fileRule struct {
+	Name        string           `yaml:"name"`
+	Description string           `yaml:"description"`
+	Owner       string           `yaml:"owner"`
+	When        string           `yaml:"when"`
+	Grant       *fileNames       `yaml:"grant"`
+	Deny        string           `yaml:"deny"`
+	MaxDuration *contractor.Span `yaml:"max_duration"`
+	Until       string           `yaml:"until"`
+	Sponsor     *fileRuleSponsor `yaml:"sponsor"`
+}
+
+type fileNames struct {
+	Groups         []string `yaml:"groups"`
+	AccessPackages []string `yaml:"access_packages"`
+}
+
+type fileRuleSponsor struct {
+	Required bool     `yaml:"required"`
+	From     []string `yaml:"from"`
+}
+
+type fileTest struct {
+	Name   string         `yaml:"name"`
+	Vendor string         `yaml:"vendor"`
+	At     string         `yaml:"at"`
+	Record map[string]any `yaml:"record"`
+	Want   fileWant       `yaml:"want"`
+}
+
+type fileWant struct {
+	Status         string            `yaml:"status"`
+	Reason         string            `yaml:"reason"`
+	Groups         []string          `yaml:"groups"`
+	AccessPackages []string          `yaml:"access_packages"`
+	Ends           map[string]string `yaml:"ends"`
+	Rules          []string          `yaml:"rules"`
+	Guest          map[string]string `yaml:"guest"`
+	Sponsors       []string          `yaml:"sponsors"`
+}

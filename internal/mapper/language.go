@@ -1,0 +1,198 @@
+package mapper
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/optimizer"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/types"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Bounds on an expression. With no loops but any, all and none, which cannot be nested, its cost is bounded by its size times
+// the longest list.
+const (
+	maxSource = 10_000 // bytes of one expression
+	maxNodes  = 5_000  // parts of one expression, named conditions written out
+	memory    = 10_000 // values that one evaluation may make
+)
+
+// language is what expressions of one file may say: the record's fields, the functions, the file's own conditions and lists.
+type language struct {
+	zone       *time.Location // of date("...")
+	fields     []field
+	byName     map[string]int // index into fields
+	functions  map[string]function
+	env        types.Map // slots and their types, for expr's own check
+	lists      map[string][]string
+	sets       map[string]map[string]struct{}
+	conditions map[string]string
+}
+
+func newLanguage(zone *time.Location) *language {
+	l := &language{zone: zone, fields: recordFields(), byName: map[string]int{}, functions: functions(), env: types.Map{}}
+	for i, f := range l.fields {
+		l.byName[f.name] = i
+		l.env[f.slot] = f.kind.exprType()
+	}
+	return l
+}
+
+func (k kind) exprType() types.Type {
+	switch k {
+	case text:
+		return types.String
+	case truth:
+		return types.Bool
+	case instant:
+		return types.TypeOf(time.Time{})
+	case texts:
+		return types.TypeOf([]string(nil))
+	}
+	return types.Any
+}
+
+// config is made anew for every expression: expr caches types in it.
+func (l *language) config() *conf.Config {
+	c := conf.CreateNew()
+	c.WithEnv(l.env)
+	c.MaxNodes = maxNodes
+	for name, f := range l.functions {
+		c.Functions[name] = builtinFunction(name, f)
+	}
+	return c
+}
+
+// expression is a compiled expression; immutable, for any number of goroutines.
+type expression struct {
+	source  string
+	kind    kind
+	program *vm.Program
+	root    ast.Node // as written, for the reasoning in logic.go and for explanations
+	uses    usage
+}
+
+// usage is what an expression mentions.
+type usage struct {
+	fields     []string
+	lists      []string
+	conditions []string
+}
+
+// mistake is something wrong at a byte offset of an expression.
+type mistake struct {
+	offset  int
+	message string
+}
+
+// compile turns source into an expression of one of the wanted kinds, or reports everything that is wrong with it.
+func (l *language) compile(source string, want ...kind) (*expression, []mistake) {
+	if len(source) > maxSource {
+		return nil, []mistake{{0, fmt.Sprintf("this expression has %d bytes; at most %d are read", len(source), maxSource)}}
+	}
+	tree, bad := l.parse(source)
+	if bad != nil {
+		return nil, []mistake{*bad}
+	}
+	root, _ := l.parse(source) // a second tree stays as written
+	c := &check{language: l, source: []rune(source)}
+	got := c.visit(&tree.Node, nil)
+	if len(c.mistakes) == 0 && got != unknown && !slices.Contains(want, got) {
+		c.report(0, "%s is wanted here, and this is %s", oneOf(want), got)
+	}
+	if len(c.mistakes) > 0 {
+		return nil, c.inBytes()
+	}
+	program, err := l.assemble(tree)
+	if err != nil {
+		return nil, []mistake{{0, "this expression cannot be used: " + firstLine(err.Error())}}
+	}
+	return &expression{source: source, kind: got, program: program, root: root.Node, uses: c.uses}, nil
+}
+
+// parse reads the source into a tree.
+func (l *language) parse(source string) (*parser.Tree, *mistake) {
+	tree, err := parser.ParseWithConfig(source, l.config())
+	if err != nil {
+		m := syntaxMistake(source, err)
+		return nil, &m
+	}
+	return tree, nil
+}
+
+// assemble runs what expr has after our own check: its check, which is the second net, the optimizer and the compiler.
+func (l *language) assemble(tree *parser.Tree) (*vm.Program, error) {
+	config := l.config()
+	if _, err := checker.Check(tree, config); err != nil {
+		return nil, err
+	}
+	if err := optimizer.Optimize(&tree.Node, config); err != nil {
+		return nil, err
+	}
+	return compiler.Compile(tree, config)
+}
+
+// machine evaluates expressions for one engagement after another. Not for concurrent use; the mapping keeps a pool.
+type machine struct {
+	vm  vm.VM
+	env map[string]any
+}
+
+func newMachine() *machine {
+	return &machine{vm: vm.VM{MemoryBudget: memory}, env: make(map[string]any, 64)}
+}
+
+// truth evaluates an expression of kind truth.
+func (m *machine) truth(x *expression) (bool, error) {
+	v, err := m.run(x)
+	if err != nil {
+		return false, err
+	}
+	b, ok := v.(bool)
+	if !ok {
+		return false, fmt.Errorf("the expression gave %T, not true or false", v)
+	}
+	return b, nil
+}
+
+// text evaluates an expression that gives a text, a number or a time, and writes it as text.
+func (m *machine) text(x *expression) (string, error) {
+	v, err := m.run(x)
+	if err != nil {
+		return "", err
+	}
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case int:
+		return fmt.Sprint(v), nil
+	case time.Time:
+		return v.UTC().Format(time.RFC3339), nil
+	}
+	return "", fmt.Errorf("the expression gave %T, not text", v)
+}
+
+// run evaluates x. The error names no value of the record.
+func (m *machine) run(x *expression) (any, error) {
+	v, err := m.vm.Run(x.program, m.env)
+	if err != nil {
+		message := err.Error()
+		if fe, ok := err.(*file.Error); ok { //nolint:errorlint // expr returns the bare type; its Error adds the source
+			message = fe.Message
+		}
+		return nil, fmt.Errorf("%s", firstLine(message))
+	}
+	return v, nil
+}
+
+func funcTypes(pointerToFunc any) []reflect.Type {
+	return []reflect.Type{reflect.TypeOf(pointerToFunc).Elem()}
+}

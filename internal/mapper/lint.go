@@ -1,0 +1,3 @@
+package mapper
+
+func (b *builder) lint() {}

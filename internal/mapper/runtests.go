@@ -1,0 +1,5 @@
+package mapper
+
+type test struct{}
+
+func (b *builder) buildTests() {}

@@ -1,0 +1,3 @@
+package mapper
+
+func (m *Mapping) whyMissed(r *rule, machine *machine) string { return "" }
