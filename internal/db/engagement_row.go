@@ -1,0 +1,159 @@
+package db
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"scimbridge/internal/contractor"
+)
+
+// engagementRow is an engagement as its columns hold it, worked out before the writer is asked so that the writer only writes.
+type engagementRow struct {
+	hot
+	closes   bool // access ends by what this row says
+	standing string
+	record   string
+	resource string
+	unused   any
+}
+
+// hot is what queries find an engagement by: folded where the attribute is not caseExact, "" where it is absent.
+type hot struct {
+	userKey    string
+	externalID string
+	emailKey   string // first address
+	others     string // further addresses, a line each
+	workerKey  string
+	endDate    string
+	active     bool
+}
+
+// encodeEngagement refuses what cannot be stored, and works out the columns.
+func encodeEngagement(e *contractor.Engagement, now time.Time) (*engagementRow, error) {
+	switch {
+	case e.ID == "" || e.Vendor == "":
+		return nil, contractor.Errorf(contractor.CodeInternal, "an engagement without an id or a vendor cannot be stored")
+	case e.Deleted:
+		return nil, contractor.Errorf(contractor.CodeInternal, "an engagement is deleted by Delete alone")
+	case e.Record.UserName == "":
+		return nil, contractor.Invalid("userName", "send a userName; it is required")
+	case !e.Test && contractor.EmailKey(e.Record.Email) == "":
+		return nil, contractor.Invalid("emails", "send an e-mail address; it says who the person is")
+	}
+	row := &engagementRow{closes: closesAccess(e, now)}
+	var err error
+	if row.hot, err = hotAttributes(e); err != nil {
+		return nil, err
+	}
+	record, err := json.Marshal(&e.Record)
+	if err != nil {
+		return nil, fmt.Errorf("write the record as JSON: %w", err)
+	}
+	standing, err := json.Marshal(&e.Standing)
+	if err != nil {
+		return nil, fmt.Errorf("write the standing as JSON: %w", err)
+	}
+	row.record, row.standing, row.resource = string(record), string(standing), string(e.Resource)
+	if len(e.Resource) == 0 {
+		row.resource = "{}"
+	}
+	if len(e.Unused) > 0 {
+		row.unused = string(e.Unused)
+	}
+	return row, nil
+}
+
+// isLive reports whether the engagement counts against its vendor's quota: known, not ended by the vendor, and not ended by
+// time as far as the loop has seen.
+func isLive(deleted bool, endedAt time.Time, status contractor.Status) bool {
+	return !deleted && endedAt.IsZero() && status != contractor.StatusOffboarding && status != contractor.StatusRemoved
+}
+
+// closesAccess reports whether the loop has to look at the engagement before everything else. The store does not know the
+// vendor's date layouts: an end date that it cannot read is taken for one that may have passed, which costs a place in the
+// queue and nothing else.
+func closesAccess(e *contractor.Engagement, now time.Time) bool {
+	if !e.Record.Active || e.Deleted || !e.EndedAt.IsZero() {
+		return true
+	}
+	zone := time.UTC
+	if z, err := contractor.LoadZone(e.Record.TimeZone); err == nil {
+		zone = z
+	}
+	for _, s := range []string{e.Record.EndDate, e.Record.LastWorkingDay} {
+		end, err := contractor.ParseDate(s, nil, zone, contractor.EndOfDay)
+		if err != nil || !end.IsZero() && !end.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// engagementColumns are read by scanEngagement, in this order.
+const engagementColumns = `e.id, e.vendor, e.person, e.deleted, e.test, e.version, e.created, e.modified,
+	e.end_set_at, e.ended_at, e.prev_end, e.standing, e.record, e.resource, e.unused`
+
+// engagementScan holds one row while it is read.
+type engagementScan struct {
+	person                                      sql.NullString
+	created, modified, endSet, endedAt, prevEnd instant
+	standing, record, resource                  string
+	unused                                      sql.NullString
+}
+
+// dest lists where the columns of engagementColumns go.
+func (s *engagementScan) dest(e *contractor.Engagement) []any {
+	return []any{&e.ID, &e.Vendor, &s.person, &e.Deleted, &e.Test, &e.Version, &s.created, &s.modified,
+		&s.endSet, &s.endedAt, &s.prevEnd, &s.standing, &s.record, &s.resource, &s.unused}
+}
+
+// fill decodes what was read. Without the record, decoding costs almost nothing.
+func (s *engagementScan) fill(e *contractor.Engagement, withRecord bool) error {
+	e.Person = s.person.String
+	e.Created, e.Modified = s.created.Time, s.modified.Time
+	e.EndSetAt, e.EndedAt, e.PrevEnd = s.endSet.Time, s.endedAt.Time, s.prevEnd.Time
+	e.Resource = json.RawMessage(s.resource)
+	if s.unused.Valid {
+		e.Unused = json.RawMessage(s.unused.String)
+	}
+	var err error
+	if e.Standing, err = decodeStanding(e.ID, s.standing); err != nil {
+		return err
+	}
+	if withRecord {
+		if err := json.Unmarshal([]byte(s.record), &e.Record); err != nil {
+			return fmt.Errorf("engagement %s: its record cannot be read: %w", e.ID, err)
+		}
+	}
+	return nil
+}
+
+func decodeStanding(id, text string) (s contractor.Standing, err error) {
+	if text == "{}" {
+		return s, nil
+	}
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("engagement %s: its standing cannot be read: %w", id, err)
+	}
+	return s, nil
+}
+
+// scanEngagements reads all rows of a query over engagementColumns.
+func scanEngagements(rows *sql.Rows, withRecord bool) (list []contractor.Engagement, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var scan engagementScan
+		var e contractor.Engagement
+		if err := rows.Scan(scan.dest(&e)...); err != nil {
+			return nil, err
+		}
+		if err := scan.fill(&e, withRecord); err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, rows.Err()
+}

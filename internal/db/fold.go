@@ -1,0 +1,43 @@
+package db
+
+import (
+	"database/sql/driver"
+	"strings"
+	"time"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+	"modernc.org/sqlite"
+)
+
+// fold makes two strings equal that a vendor means to be the same in an attribute that is not caseExact: compatibility forms
+// are unified (NFKC) and case is folded by Unicode's full rules.
+func fold(s string) string {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
+		}
+	}
+	return strings.ToLower(s)
+}
+
+// sqlFold is fold for SQL; NULL stays NULL and a value that is not text stays as it is.
+func sqlFold(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	if s, ok := args[0].(string); ok {
+		return fold(s), nil
+	}
+	return args[0], nil
+}
+
+// sqlMicros reads an RFC 3339 date-time as Unix microseconds; NULL for anything else.
+func sqlMicros(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	s, ok := args[0].(string)
+	if !ok {
+		return nil, nil
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return nil, nil //nolint:nilerr // a value that is no date compares like a missing one
+	}
+	return t.UnixMicro(), nil
+}

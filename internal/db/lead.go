@@ -1,0 +1,45 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Lead makes this process the one that runs the loop on the database. A second one is refused at once: two loops would each
+// believe in a write quota of their own. The lock dies with the process. Writers that are no loop, such as the command line,
+// need no lead. release gives it up; calling it again does nothing.
+func (s *Store) Lead(_ context.Context) (release func(), err error) {
+	path := s.path + ".lock"
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("the lock of the database cannot be opened; let the service's user write to %s: %w", path, err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder := "another scimbridge"
+		b := make([]byte, 32)
+		if n, _ := f.ReadAt(b, 0); n > 0 {
+			holder += " (process " + strings.TrimSpace(string(b[:n])) + ")"
+		}
+		return nil, errors.Join(fmt.Errorf("%s serves the database %s already; stop it first, or give this one a database of its own", holder, s.path), f.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
+	}
+	// The number is for the sentence above alone; whether somebody leads is the lock's word.
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close())
+	}
+	var once sync.Once
+	return func() { once.Do(func() { _ = f.Close() }) }, nil
+}

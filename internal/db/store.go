@@ -1,0 +1,252 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+)
+
+// Config says where the store is and what it may use.
+type Config struct {
+	// Path of the database file; required. It is made if it does not exist, its directory is not. "-wal", "-shm" and ".lock"
+	// files stand beside it.
+	Path string
+
+	// Readers is how many reads run at once; default 4.
+	Readers int
+
+	// BusyTimeout is how long a write waits for another process that writes; default 10 s.
+	BusyTimeout time.Duration
+
+	// QueryTimeout is how long one list query may run before it is refused as too expensive; default 5 s.
+	QueryTimeout time.Duration
+}
+
+const (
+	defaultReaders      = 4
+	defaultBusyTimeout  = 10 * time.Second
+	defaultQueryTimeout = 5 * time.Second
+
+	// applicationID marks a file as ours (PRAGMA application_id): "SCIB".
+	applicationID = 0x53434942
+
+	// walPages is the size in pages at which a commit itself moves the write-ahead log into the file. The checkpointer does so
+	// long before, off the request path; this is the backstop (numbers.md).
+	walPages = 16000
+)
+
+// Store is the database. It is safe for concurrent use.
+type Store struct {
+	path         string
+	queryTimeout time.Duration
+
+	reads  *sql.DB // query_only connections
+	writes *sql.DB // one connection, owned by the writer
+	checks *sql.DB // one connection for checkpoints
+
+	w         *writer
+	cp        *checkpointer
+	tokens    tokenCache
+	cursorKey []byte // signs cursors; kept in settings so that cursors outlive a restart
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open opens the store, makes the file where there is none, and brings the schema up to date. Every refusal says what to do.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Path == "" {
+		return nil, errors.New("open database: no path given; set database in the configuration")
+	}
+	if cfg.Readers <= 0 {
+		cfg.Readers = defaultReaders
+	}
+	if cfg.BusyTimeout <= 0 {
+		cfg.BusyTimeout = defaultBusyTimeout
+	}
+	if cfg.QueryTimeout <= 0 {
+		cfg.QueryTimeout = defaultQueryTimeout
+	}
+	path, err := filepath.Abs(cfg.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", cfg.Path, err)
+	}
+	if err := makeFile(path); err != nil {
+		return nil, err
+	}
+	drv, err := newDriver()
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	if err := checkOurs(ctx, drv, path, cfg.BusyTimeout); err != nil {
+		return nil, err
+	}
+
+	s := &Store{path: path, queryTimeout: cfg.QueryTimeout}
+	s.writes = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
+	s.reads = openPool(drv, readerDSN(path, cfg.BusyTimeout), cfg.Readers)
+	s.checks = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.closePools())
+	}
+	return s, nil
+}
+
+// start migrates, and sets the writer and the checkpointer to work.
+func (s *Store) start(ctx context.Context) error {
+	conn, err := s.writes.Conn(ctx)
+	if err != nil {
+		return openError(s.path, err)
+	}
+	if err := migrate(ctx, conn, s.path); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	if s.cursorKey, err = loadCursorKey(ctx, conn); err != nil {
+		return errors.Join(openError(s.path, err), conn.Close())
+	}
+	s.cp = startCheckpointer(s.checks)
+	s.w = startWriter(conn, s.writes, s.cp)
+	return nil
+}
+
+// Close finishes the writes that wait, and closes the file. Calls after it are refused.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		err := s.w.close()
+		s.cp.close()
+		s.closeErr = errors.Join(err, s.closePools())
+	})
+	return s.closeErr
+}
+
+func (s *Store) closePools() error {
+	return errors.Join(s.reads.Close(), s.checks.Close(), s.writes.Close())
+}
+
+// Path is the absolute path of the database file.
+func (s *Store) Path() string { return s.path }
+
+// makeFile creates the file readable by its owner alone. An existing file is only looked at from outside: closing a descriptor
+// of it would drop the locks that another store in this process holds on it (POSIX locks belong to the process).
+func makeFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("database %s is a directory; name a file in it, such as %s", path, filepath.Join(path, "scimbridge.db"))
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("database %s cannot be looked at: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err != nil {
+		return fmt.Errorf("the directory of the database does not exist; make it with: install -d -m 0750 %s: %w", dir, err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("database %s cannot be made; let the service's user write to %s: %w", path, dir, err)
+	}
+	return f.Close()
+}
+
+// checkOurs looks at a file before anything in it is changed, the journal mode included.
+func checkOurs(ctx context.Context, drv driver.Driver, path string, busy time.Duration) error {
+	pool := openPool(drv, dsn(path, busy, "_query_only", "1"), 1)
+	defer pool.Close() //nolint:errcheck // nothing was written
+	var id, tables int64
+	if err := pool.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
+		return openError(path, err)
+	}
+	if err := pool.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return openError(path, err)
+	}
+	if id != applicationID && tables > 0 {
+		return fmt.Errorf("%s is a database of another program; give scimbridge a file of its own by setting database in the configuration", path)
+	}
+	return nil
+}
+
+func writerDSN(path string, busy time.Duration) string {
+	return dsn(path, busy,
+		"_txlock", "immediate",
+		"_journal_mode", "WAL",
+		"_synchronous", "FULL",
+		"_foreign_keys", "1",
+		"_pragma", "wal_autocheckpoint("+strconv.Itoa(walPages)+")",
+		"_pragma", "journal_size_limit(67108864)",
+		"_pragma", "cache_size(-32768)",
+		"_pragma", "temp_store(memory)",
+		"_pragma", "secure_delete(1)", // what is erased is overwritten
+		"_pragma", "recursive_triggers(1)", // REPLACE fires the triggers that refuse deletes
+	)
+}
+
+func readerDSN(path string, busy time.Duration) string {
+	return dsn(path, busy,
+		"_query_only", "1",
+		"_pragma", "cache_size(-8192)",
+		"_pragma", "temp_store(memory)",
+	)
+}
+
+// dsn writes pragmas into the name, since a pragma that is executed reaches one pooled connection only.
+func dsn(path string, busy time.Duration, params ...string) string {
+	q := url.Values{}
+	q.Set("_busy_timeout", strconv.FormatInt(busy.Milliseconds(), 10))
+	q.Set("_dqs", "0")
+	q.Set("_defensive", "1")
+	q.Set("_error_rc", "1")
+	for i := 0; i+1 < len(params); i += 2 {
+		q.Add(params[i], params[i+1])
+	}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}
+	return u.String()
+}
+
+// connector opens connections of a driver of our own, which carries our SQL functions and leaves the process's global one alone.
+type connector struct {
+	driver driver.Driver
+	dsn    string
+}
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return c.driver.Open(c.dsn)
+}
+
+func (c connector) Driver() driver.Driver { return c.driver }
+
+func openPool(drv driver.Driver, dsn string, conns int) *sql.DB {
+	pool := sql.OpenDB(connector{drv, dsn})
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	return pool
+}
+
+// newDriver makes a SQLite driver with the two functions that queries need beyond SQLite's own.
+func newDriver() (driver.Driver, error) {
+	d := &sqlite.Driver{}
+	if err := d.RegisterDeterministicScalarFunction("scim_fold", 1, sqlFold); err != nil {
+		return nil, err
+	}
+	if err := d.RegisterDeterministicScalarFunction("scim_micros", 1, sqlMicros); err != nil {
+		return nil, err
+	}
+	return d, nil
+}

@@ -1,0 +1,271 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"scimbridge/internal/contractor"
+)
+
+const (
+	// queueLength bounds the writes that wait: a caller beyond it waits at the door, for as long as its context lets it.
+	queueLength = 1024
+
+	// maxBatch bounds one transaction, and with it how long the first caller of a batch waits for the last.
+	maxBatch = 128
+)
+
+// Where a piece of work stands. Whoever moves it out of waiting owns it: the writer to run it, or its caller to give up.
+const (
+	workWaiting int32 = iota
+	workStarted
+	workAbandoned
+)
+
+// work is one caller's write. run is called at most once, and its results count only if done answers nil.
+type work struct {
+	run   func(*tx) error
+	state atomic.Int32
+	done  chan error // one answer
+}
+
+// writer owns the one connection that writes.
+type writer struct {
+	pool    *sql.DB
+	cp      *checkpointer
+	queue   chan *work
+	closing chan struct{} // closed by close: no further work is taken
+	ended   chan struct{} // closed when the goroutine is gone
+
+	// The rest is the goroutine's own.
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func startWriter(conn *sql.Conn, pool *sql.DB, cp *checkpointer) *writer {
+	w := &writer{
+		pool:    pool,
+		cp:      cp,
+		queue:   make(chan *work, queueLength),
+		closing: make(chan struct{}),
+		ended:   make(chan struct{}),
+		conn:    conn,
+		stmts:   make(map[string]*sql.Stmt),
+	}
+	go w.loop()
+	return w
+}
+
+// close lets the work that waits finish. It is called once.
+func (w *writer) close() error {
+	close(w.closing)
+	<-w.ended
+	return w.dropConn()
+}
+
+func errClosed() error {
+	return contractor.Errorf(contractor.CodeUnavailable, "the store is closed; the service is stopping")
+}
+
+// do runs fn in a transaction and returns once it is committed. A cancelled ctx takes back work that has not begun; work that
+// has begun is waited for, since only its end tells whether it is done.
+func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	item := &work{run: fn, done: make(chan error, 1)}
+	select {
+	case <-w.closing:
+		return errClosed()
+	default:
+	}
+	select {
+	case w.queue <- item:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.closing:
+		return errClosed()
+	}
+	return w.await(ctx, item)
+}
+
+func (w *writer) await(ctx context.Context, item *work) error {
+	select {
+	case err := <-item.done:
+		return err
+	case <-ctx.Done():
+		if item.state.CompareAndSwap(workWaiting, workAbandoned) {
+			return ctx.Err()
+		}
+	case <-w.ended:
+	}
+	select {
+	case err := <-item.done:
+		return err
+	case <-w.ended:
+	}
+	select {
+	case err := <-item.done: // answered just before the end
+		return err
+	default:
+		return errClosed()
+	}
+}
+
+// offer queues work that nobody waits for, and drops it where the queue is full.
+func (w *writer) offer(fn func(*tx) error) {
+	select {
+	case w.queue <- &work{run: fn, done: make(chan error, 1)}:
+	default:
+	}
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	batch := make([]*work, 0, maxBatch)
+	for {
+		select {
+		case item := <-w.queue:
+			batch = w.collect(append(batch[:0], item))
+		case <-w.closing:
+			batch = w.collect(batch[:0])
+			if len(batch) == 0 {
+				return
+			}
+		}
+		w.commit(batch)
+		clear(batch)
+	}
+}
+
+// collect adds what waits already. It does not wait for more: while a batch commits, the next one gathers.
+func (w *writer) collect(batch []*work) []*work {
+	for len(batch) < maxBatch {
+		select {
+		case item := <-w.queue:
+			batch = append(batch, item)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit runs a batch in one transaction and answers everybody in it.
+func (w *writer) commit(batch []*work) {
+	started := batch[:0]
+	for _, item := range batch {
+		if item.state.CompareAndSwap(workWaiting, workStarted) {
+			started = append(started, item)
+		}
+	}
+	if len(started) == 0 {
+		return
+	}
+	results, err := w.transact(started)
+	for i, item := range started {
+		if err != nil && results[i] == nil {
+			results[i] = err
+		}
+		item.done <- results[i]
+	}
+	w.cp.wrote(len(started))
+}
+
+// transact returns one result for each piece of work, and the error of the transaction as a whole: with it, none was done.
+func (w *writer) transact(batch []*work) (results []error, err error) {
+	results = make([]error, len(batch))
+	if err := w.connect(); err != nil {
+		return results, failure("open the writing connection", err)
+	}
+	t := &tx{w: w}
+	if _, err := t.exec(`BEGIN IMMEDIATE`); err != nil {
+		return results, failure("begin a transaction", err)
+	}
+	t.now = time.Now().UTC().Truncate(time.Microsecond)
+	done := 0
+	for i, item := range batch {
+		if len(batch) == 1 {
+			results[i] = item.run(t) // the transaction is its savepoint
+		} else if results[i], err = t.within(item.run); err != nil {
+			break
+		}
+		if results[i] == nil {
+			done++
+		}
+	}
+	switch {
+	case err != nil:
+	case done == 0:
+		_, err = t.exec(`ROLLBACK`)
+		if err != nil {
+			return results, failure("roll back", errors.Join(err, w.dropConn()))
+		}
+		return results, nil
+	default:
+		if _, err = t.exec(`COMMIT`); err == nil {
+			return results, nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	// Neither the transaction nor the connection can be relied upon: start afresh with the next batch.
+	return results, failure("write", errors.Join(err, w.dropConn()))
+}
+
+// within runs fn in a savepoint. The second error is the savepoint's own, and ends the transaction.
+func (t *tx) within(fn func(*tx) error) (result, fatal error) {
+	if _, err := t.exec(`SAVEPOINT work`); err != nil {
+		return nil, fmt.Errorf("savepoint: %w", err)
+	}
+	head, known := t.head, t.headKnown
+	if result = fn(t); result != nil {
+		if _, err := t.exec(`ROLLBACK TO work`); err != nil {
+			return nil, fmt.Errorf("roll back to savepoint after %w: %w", result, err)
+		}
+		t.head, t.headKnown = head, known
+	}
+	if _, err := t.exec(`RELEASE work`); err != nil {
+		return nil, fmt.Errorf("release savepoint: %w", err)
+	}
+	return result, nil
+}
+
+// connect opens a new connection where the last one was dropped.
+func (w *writer) connect() error {
+	if w.conn != nil {
+		return nil
+	}
+	conn, err := w.pool.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	w.conn = conn
+	return nil
+}
+
+// dropConn closes the connection for good, and with it whatever transaction it was in.
+func (w *writer) dropConn() error {
+	if w.conn == nil {
+		return nil
+	}
+	var errs []error
+	for _, stmt := range w.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	clear(w.stmts)
+	// database/sql discards a connection whose Raw function answers ErrBadConn instead of keeping it for later.
+	if err := w.conn.Raw(func(any) error { return errBadConn }); err != nil && !errors.Is(err, errBadConn) {
+		errs = append(errs, err)
+	}
+	w.conn = nil
+	return errors.Join(errs...)
+}
+
+// write runs fn in the writer.
+func (s *Store) write(ctx context.Context, what string, fn func(*tx) error) error {
+	return failure(what, s.w.do(ctx, fn))
+}
