@@ -126,25 +126,29 @@ func TestPlacesOfKeysAndValues(t *testing.T) {
 		name    string
 		path    []any
 		at, key string
+		absent  bool
 	}{
-		{"root", nil, "2:1", "2:1"},
-		{"mapping", []any{"a"}, "3:3", "2:1"},
-		{"flow list", []any{"a", "b"}, "3:6", "3:3"},
-		{"item of a flow list", []any{"a", "b", 1}, "3:10", "3:10"},
-		{"item of a block list", []any{"a", "c", 1}, "6:7", "6:7"},
-		{"key in an item", []any{"a", "c", 1, "e"}, "6:10", "6:7"},
-		{"absent key: the mapping", []any{"a", "x"}, "3:3", "2:1"},
-		{"absent below absent", []any{"a", "x", 3, "y"}, "3:3", "2:1"},
-		{"index past the end", []any{"a", "b", 2}, "3:6", "3:3"},
-		{"negative index", []any{"a", "b", -1}, "3:6", "3:3"},
-		{"key of a list", []any{"a", "b", "z"}, "3:6", "3:3"},
-		{"alias itself", []any{"h"}, "8:4", "8:1"},
-		{"through an alias", []any{"h", "g"}, "7:11", "7:8"},
+		{"root", nil, "2:1", "2:1", false},
+		{"mapping", []any{"a"}, "3:3", "2:1", false},
+		{"flow list", []any{"a", "b"}, "3:6", "3:3", false},
+		{"item of a flow list", []any{"a", "b", 1}, "3:10", "3:10", false},
+		{"item of a block list", []any{"a", "c", 1}, "6:7", "6:7", false},
+		{"key in an item", []any{"a", "c", 1, "e"}, "6:10", "6:7", false},
+		{"absent key: the mapping", []any{"a", "x"}, "3:3", "2:1", true},
+		{"absent below absent", []any{"a", "x", 3, "y"}, "3:3", "2:1", true},
+		{"index past the end", []any{"a", "b", 2}, "3:6", "3:3", true},
+		{"negative index", []any{"a", "b", -1}, "3:6", "3:3", true},
+		{"key of a list", []any{"a", "b", "z"}, "3:6", "3:3", true},
+		{"alias itself", []any{"h"}, "8:4", "8:1", false},
+		{"through an alias", []any{"h", "g"}, "7:11", "7:8", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := doc.At(tt.path...).String(); got != tt.at {
 				t.Errorf("At = %s, want %s", got, tt.at)
+			}
+			if has := doc.Has(tt.path...); has == tt.absent {
+				t.Errorf("Has = %v, want %v", has, !has)
 			}
 			if got := doc.KeyAt(tt.path...).String(); got != tt.key {
 				t.Errorf("KeyAt = %s, want %s", got, tt.key)

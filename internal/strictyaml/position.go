@@ -36,6 +36,17 @@ func (d *Document) KeyAt(path ...any) Pos {
 	return position(key)
 }
 
+// Has reports whether the file has a value at path.
+func (d *Document) Has(path ...any) bool {
+	value := d.root
+	for _, step := range path {
+		if _, value = child(target(value), step); value == nil {
+			return false
+		}
+	}
+	return true
+}
+
 // find follows path as far as it leads: the key (the value itself for the root and for list
 // items), the value, and the list or mapping that holds them (nil for the root). Aliases on
 // the way are followed; the value itself may be an alias.

@@ -24,8 +24,8 @@ func (p Pos) String() string { return fmt.Sprintf("%d:%d", p.Line, p.Column) }
 
 // Problem is one mistake, or with Warning set one doubtful thing, in a file.
 type Problem struct {
-	File string // the file as the caller named it
-	Pos         // zero where the mistake has no place: the file itself cannot be read
+	File    string // the file as the caller named it
+	Pos            // zero where the mistake has no place: the file itself cannot be read
 	Message string // a sentence for the administrator: what is wrong and what to write instead
 	Warning bool   // the file can be used all the same
 }
