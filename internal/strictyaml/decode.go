@@ -54,10 +54,10 @@ func (d *decoder) add(n *yaml.Node, format string, args ...any) bool {
 	return false
 }
 
-var (
-	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
-	duration        = reflect.TypeFor[time.Duration]()
-)
+// readsText says whether t decodes itself by UnmarshalText, called on a pointer to it.
+func readsText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
 
 // value decodes n into v and says whether it could. After maxProblems mistakes it only
 // returns, which bounds the report on a file that is wrong throughout.
@@ -83,10 +83,10 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value) bool {
 		}
 		return ok
 	}
-	if v.CanAddr() && reflect.PointerTo(v.Type()).Implements(textUnmarshaler) {
+	if readsText(v.Type()) {
 		return d.text(n, v)
 	}
-	if v.Type() == duration {
+	if v.Type() == reflect.TypeFor[time.Duration]() {
 		return d.duration(n, v)
 	}
 	switch v.Kind() {
@@ -107,7 +107,11 @@ func (d *decoder) text(n *yaml.Node, v reflect.Value) bool {
 	if n.Kind != yaml.ScalarNode {
 		return d.add(n, "a single value is wanted, not %s", describe(n))
 	}
-	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.Value)); err != nil {
+	into, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
+	if !ok {
+		panic("strictyaml: " + v.Type().String() + " does not read text") // readsText said it does
+	}
+	if err := into.UnmarshalText([]byte(n.Value)); err != nil {
 		return d.add(n, "%v", err)
 	}
 	return true
@@ -200,7 +204,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value) bool {
 	for k, val := range entries(n) {
 		key, item := reflect.New(t.Key()).Elem(), reflect.New(t.Elem()).Elem()
 		keyOK := true
-		if reflect.PointerTo(t.Key()).Implements(textUnmarshaler) {
+		if readsText(t.Key()) {
 			keyOK = d.text(k, key)
 		} else {
 			key.SetString(k.Value)
@@ -259,7 +263,7 @@ func (d *decoder) free(n *yaml.Node, v reflect.Value) bool {
 }
 
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value) bool {
-	want := ""
+	var want string
 	switch v.Kind() {
 	case reflect.String:
 		want = "text"

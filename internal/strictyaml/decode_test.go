@@ -252,25 +252,20 @@ func TestDecodePanicsOnMistakesOfItsCaller(t *testing.T) {
 	for name, into := range map[string]any{
 		"no pointer":  sample{},
 		"nil pointer": (*sample)(nil),
-		"a channel":   &struct{ A chan int }{},
-		"a channel inside": &struct {
+		"a channel": &struct {
 			A chan int `yaml:"a"`
 		}{},
 		"an interface with methods": &struct {
 			A error `yaml:"a"`
 		}{},
 	} {
-		if name == "a channel" { // without a tag it is not a field for Decode
-			doc.Decode(into)
-			continue
-		}
 		t.Run(name, func(t *testing.T) {
 			defer func() {
 				if recover() == nil {
 					t.Error("no panic")
 				}
 			}()
-			doc.Decode(into)
+			t.Error("decoded:", doc.Decode(into))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package strictyaml_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -30,7 +31,8 @@ func FuzzParseAndDecode(f *testing.F) {
 			var s sample
 			problems = append(problems, doc.Decode(&s)...)
 			var all any
-			if doc.Decode(&all); all != nil {
+			problems = append(problems, doc.Decode(&all)...)
+			if all != nil {
 				within(t, doc, all, nil, lines)
 			}
 		}
@@ -51,11 +53,11 @@ func within(t *testing.T, doc *strictyaml.Document, v any, path []any, lines []s
 		}
 	case map[string]any:
 		for k, item := range v {
-			within(t, doc, item, append(path[:len(path):len(path)], k), lines)
+			within(t, doc, item, append(slices.Clip(path), k), lines)
 		}
 	case []any:
 		for i, item := range v {
-			within(t, doc, item, append(path[:len(path):len(path)], i), lines)
+			within(t, doc, item, append(slices.Clip(path), i), lines)
 		}
 	}
 }

@@ -237,7 +237,7 @@ func (c *cursor) hex(digits int) rune {
 		s = append(s, c.next().rune)
 	}
 	v, err := strconv.ParseUint(string(s), 16, 32)
-	if err != nil {
+	if err != nil || v > utf8.MaxRune {
 		return utf8.RuneError
 	}
 	return rune(v)

@@ -1,6 +1,7 @@
 package strictyaml_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -108,11 +109,11 @@ func pathToA(t *testing.T, doc *strictyaml.Document, text string) []any {
 			}
 		case map[string]any:
 			for k, item := range v {
-				walk(item, append(path[:len(path):len(path)], k))
+				walk(item, append(slices.Clip(path), k))
 			}
 		case []any:
 			for i, item := range v {
-				walk(item, append(path[:len(path):len(path)], i))
+				walk(item, append(slices.Clip(path), i))
 			}
 		}
 	}
