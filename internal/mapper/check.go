@@ -296,11 +296,11 @@ func (c *check) constants(n *ast.Node, name string, node *ast.CallNode, f functi
 		if !ok {
 			return c.report(at, `date wants a date in quotes: date("2026-12-31"); the record's own dates are c.start and c.end`)
 		}
-		t, err := contractor.ParseDate(s.Value, nil, c.zone, contractor.StartOfDay)
-		if err != nil || t.IsZero() {
+		t, err := c.readDate(s.Value)
+		if err != nil {
 			return c.report(at, "%q is not a date; write date(\"2026-12-31\")", s.Value)
 		}
-		ast.Patch(n, &ast.ConstantNode{Value: t.In(c.zone)})
+		ast.Patch(n, &ast.ConstantNode{Value: t})
 	case "days":
 		if i, ok := node.Arguments[0].(*ast.IntegerNode); ok {
 			d, err := days(i.Value)
@@ -319,6 +319,15 @@ func (c *check) constants(n *ast.Node, name string, node *ast.CallNode, f functi
 		}
 	}
 	return f.result
+}
+
+// readDate is date("…"): the first instant of that day in the file's zone.
+func (l *language) readDate(s string) (time.Time, error) {
+	t, err := contractor.ParseDate(s, nil, l.zone, contractor.StartOfDay)
+	if err == nil && t.IsZero() {
+		err = fmt.Errorf("%q is not a date", s)
+	}
+	return t.In(l.zone), err
 }
 
 func (c *check) unknownFunction(name string) string {

@@ -74,7 +74,7 @@ func (m *Mapping) decide(e *contractor.Engagement, now time.Time, trace bool) de
 	if len(m.notify) > 0 {
 		d.noticeAt = before(p.End, m.notify[0], p.Zone)
 	}
-	m.applyRules(&d, e, trace)
+	m.applyRules(&d, e, v, trace)
 	if d.Status == contractor.StatusHeld {
 		return d
 	}
@@ -115,10 +115,11 @@ func before(t time.Time, s contractor.Span, zone *time.Location) time.Time {
 }
 
 // applyRules runs the rules, and works out grants, attributes and sponsors, or the hold.
-func (m *Mapping) applyRules(d *decision, e *contractor.Engagement, trace bool) {
+func (m *Mapping) applyRules(d *decision, e *contractor.Engagement, v *contractor.Vendor, trace bool) {
 	machine, _ := m.machines.Get().(*machine)
 	defer m.machines.Put(machine)
-	m.language.fillEnv(machine.env, e, d.Period)
+	m.language.fillEnv(machine.env, e, v, d.Period)
+	clear(machine.answers)
 	matched, failure, denial := m.matchRules(d, machine, trace)
 	switch {
 	case denial != nil:
@@ -158,16 +159,21 @@ func (m *Mapping) matchRules(d *decision, machine *machine, trace bool) (matched
 	for i := range m.rules {
 		r := &m.rules[i]
 		outcome, detail := Matched, ""
-		if r.when != nil {
-			hit, err := machine.truth(r.when)
-			switch {
-			case err != nil:
-				outcome, detail = Failed, err.Error()
+		for _, part := range r.parts {
+			a := machine.ask(&m.conjuncts[part], part)
+			if a.err != nil {
+				outcome, detail = Failed, a.err.Error()
 				if failure == "" {
-					failure = fmt.Sprintf("rule %q (line %d) could not be worked out: %v", r.name, r.line, err)
+					failure = fmt.Sprintf("rule %q (line %d) could not be worked out: %v", r.name, r.line, a.err)
 				}
-			case !hit:
+				break
+			}
+			if !a.holds {
 				outcome = Missed
+				if trace {
+					detail = m.whyMissed(part, machine)
+				}
+				break
 			}
 		}
 		switch {
@@ -178,8 +184,6 @@ func (m *Mapping) matchRules(d *decision, machine *machine, trace bool) (matched
 			}
 		case outcome == Matched:
 			matched = append(matched, r)
-		case outcome == Missed && trace:
-			detail = m.whyMissed(r, machine)
 		}
 		if trace || outcome != Missed {
 			d.Rules = append(d.Rules, contractor.RuleResult{Rule: r.name, Line: r.line, Outcome: outcome, Detail: detail})

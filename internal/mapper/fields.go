@@ -43,6 +43,9 @@ const (
 	fieldEnd    = "end"
 )
 
+// fieldSupplier is filled from the vendor's settings where the record has none.
+const fieldSupplier = "supplier"
+
 // recordFields lists the fields of a record by their JSON names, then the worked-out ones.
 func recordFields() []field {
 	t := reflect.TypeFor[contractor.Record]()
@@ -70,29 +73,33 @@ func slot(name string) string { return "c." + name }
 
 // fillEnv puts an engagement into env, which holds slots. Times carry the engagement's zone, so that format and year read the
 // calendar that its contract is written in.
-func (l *language) fillEnv(env map[string]any, e *contractor.Engagement, p contractor.Period) {
+// The vendor's fixed supplier stands in where the vendor sends none.
+func (l *language) fillEnv(env map[string]any, e *contractor.Engagement, v *contractor.Vendor, p contractor.Period) {
 	r := reflect.ValueOf(&e.Record).Elem()
 	for i := range l.fields {
 		f := &l.fields[i]
 		if f.index < 0 {
 			continue
 		}
-		v := r.Field(f.index)
+		value := r.Field(f.index)
 		switch f.kind {
 		case text:
-			env[f.slot] = v.String()
+			env[f.slot] = value.String()
 		case truth:
-			env[f.slot] = v.Bool()
+			env[f.slot] = value.Bool()
 		case maybe:
-			if v.IsNil() {
+			if value.IsNil() {
 				env[f.slot] = nil
 			} else {
-				env[f.slot] = v.Elem().Bool()
+				env[f.slot] = value.Elem().Bool()
 			}
 		case texts:
-			list, _ := v.Interface().([]string)
+			list, _ := value.Interface().([]string)
 			env[f.slot] = list
 		}
+	}
+	if e.Record.Supplier == "" {
+		env[slot(fieldSupplier)] = v.Supplier
 	}
 	env[slot(fieldVendor)] = e.Vendor
 	zone := p.Zone

@@ -121,11 +121,11 @@ type fileRuleSponsor struct {
 }
 
 type fileTest struct {
-	Name   string         `yaml:"name"`
-	Vendor string         `yaml:"vendor"`
-	At     string         `yaml:"at"`
-	Record map[string]any `yaml:"record"`
-	Want   fileWant       `yaml:"want"`
+	Name   string     `yaml:"name"`
+	Vendor string     `yaml:"vendor"`
+	At     string     `yaml:"at"`
+	Record fileRecord `yaml:"record"`
+	Want   fileWant   `yaml:"want"`
 }
 
 type fileWant struct {

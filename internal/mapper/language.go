@@ -142,12 +142,13 @@ func (l *language) assemble(tree *parser.Tree) (*vm.Program, error) {
 
 // machine evaluates expressions for one engagement after another. Not for concurrent use; the mapping keeps a pool.
 type machine struct {
-	vm  vm.VM
-	env map[string]any
+	vm      vm.VM
+	env     map[string]any
+	answers []answer // by conjunct
 }
 
-func newMachine() *machine {
-	return &machine{vm: vm.VM{MemoryBudget: memory}, env: make(map[string]any, 64)}
+func newMachine(conjuncts int) *machine {
+	return &machine{vm: vm.VM{MemoryBudget: memory}, env: make(map[string]any, 64), answers: make([]answer, conjuncts)}
 }
 
 // truth evaluates an expression of kind truth.
@@ -161,6 +162,83 @@ func (m *machine) truth(x *expression) (bool, error) {
 		return false, fmt.Errorf("the expression gave %T, not true or false", v)
 	}
 	return b, nil
+}
+
+// conjunct is one part of a condition between its outermost ands. Rules share parts that are written alike, and for each
+// engagement every part is worked out at most once, which is what makes many rules cheap.
+type conjunct struct {
+	expression
+	first comparison
+}
+
+// comparison is c.field == "value", which needs no machine.
+type comparison struct {
+	slot  string
+	value any // boxed once
+}
+
+// split compiles the parts of a condition that has no mistakes.
+func (l *language) split(source string) ([]conjunct, error) {
+	tree, bad := l.parse(source)
+	if bad != nil {
+		return nil, fmt.Errorf("%s", bad.message)
+	}
+	var parts []conjunct
+	for _, n := range conjuncts(tree.Node, nil) {
+		part := conjunct{expression: expression{source: n.String(), kind: truth}, first: compared(n)}
+		c := &check{language: l, source: []rune(source)}
+		c.visit(&n, nil)
+		program, err := l.assemble(&parser.Tree{Node: n, Source: tree.Source})
+		if err != nil {
+			return nil, err
+		}
+		part.program, part.uses = program, c.uses
+		parts = append(parts, part)
+	}
+	return parts, nil
+}
+
+// conjuncts splits a condition at its outermost ands.
+func conjuncts(n ast.Node, out []ast.Node) []ast.Node {
+	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "and" || b.Operator == "&&") {
+		return conjuncts(b.Right, conjuncts(b.Left, out))
+	}
+	return append(out, n)
+}
+
+// compared is the comparison that n is, zero if it is anything else.
+func compared(n ast.Node) comparison {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || b.Operator != "==" {
+		return comparison{}
+	}
+	literal, ok := b.Right.(*ast.StringNode)
+	name := fieldOf(b.Left)
+	if !ok || name == "" {
+		return comparison{}
+	}
+	return comparison{slot(name), literal.Value}
+}
+
+// answer is what a conjunct said about the engagement in the machine.
+type answer struct {
+	known bool
+	holds bool
+	err   error
+}
+
+// ask evaluates a conjunct, or remembers what it said.
+func (m *machine) ask(c *conjunct, i int) answer {
+	a := &m.answers[i]
+	if !a.known {
+		a.known = true
+		if c.first.slot != "" {
+			a.holds = m.env[c.first.slot] == c.first.value
+		} else {
+			a.holds, a.err = m.truth(&c.expression)
+		}
+	}
+	return *a
 }
 
 // text evaluates an expression that gives a text, a number or a time, and writes it as text.

@@ -20,6 +20,7 @@ type Mapping struct {
 	catalog      []contractor.Entitlement
 	descriptions map[contractor.EntitlementKey]string
 	rules        []rule
+	conjuncts    []conjunct  // the parts of all rules' conditions, each once
 	guest        []*template // in the order of properties()
 	sponsor      sponsorPolicy
 	early        contractor.Span
@@ -67,6 +68,7 @@ type rule struct {
 	name     string
 	line     int
 	when     *expression // nil: always
+	parts    []int       // of when, indexes into Mapping.conjuncts
 	grants   []contractor.Entitlement
 	deny     string
 	limit    contractor.Span // zero: none

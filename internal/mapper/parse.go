@@ -22,7 +22,7 @@ func Parse(file string, data []byte) (*Mapping, strictyaml.Problems) {
 	if doc == nil {
 		return nil, problems
 	}
-	b := &builder{doc: doc, problems: problems, Mapping: &Mapping{source: slices.Clone(data), revision: revisionOf(data)}}
+	b := &builder{doc: doc, problems: problems, parts: map[string]int{}, Mapping: &Mapping{source: slices.Clone(data), revision: revisionOf(data)}}
 	b.file.Defaults.Offboarding.DeleteAfter = contractor.Span{Days: 30}
 	// A value that could not be decoded is left as it was, and reported; the checks below then speak of what could be read.
 	b.problems = append(b.problems, doc.Decode(&b.file)...)
@@ -32,6 +32,7 @@ func Parse(file string, data []byte) (*Mapping, strictyaml.Problems) {
 	if b.problems.Err() != nil {
 		return nil, b.problems
 	}
+	b.machines.New = func() any { return newMachine(len(b.Mapping.conjuncts)) }
 	return b.Mapping, b.problems
 }
 
@@ -43,6 +44,7 @@ type builder struct {
 	problems strictyaml.Problems
 	groups   map[string]contractor.Entitlement
 	packages map[string]contractor.Entitlement
+	parts    map[string]int // of conditions, by their text: index into conjuncts
 }
 
 // at reports a mistake at the value that path leads to.
@@ -203,7 +205,6 @@ func (b *builder) buildLanguage() {
 	l := newLanguage(b.zone)
 	l.lists, l.conditions = b.file.Lists, b.file.Conditions
 	b.language = l
-	b.machines.New = func() any { return newMachine() }
 	named := func(section, name string) {
 		switch {
 		case !word.MatchString(name):

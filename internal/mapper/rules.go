@@ -28,7 +28,7 @@ func (b *builder) buildRules() {
 			b.checkName(path("rules", i, "name"), f.Name)
 		}
 		if b.has("rules", i, "when") {
-			r.when = b.expression(path("rules", i, "when"), f.When, truth)
+			b.ruleCondition(path("rules", i, "when"), f.When, &r)
 		}
 		if f.Grant != nil {
 			r.grants = b.names(path("rules", i, "grant"), f.Grant)
@@ -38,6 +38,26 @@ func (b *builder) buildRules() {
 		}
 		b.ruleLimits(i, f, &r)
 		b.rules = append(b.rules, r)
+	}
+}
+
+// ruleCondition compiles a condition and takes it apart; parts that other rules have too are shared.
+func (b *builder) ruleCondition(where []any, source string, r *rule) {
+	if r.when = b.expression(where, source, truth); r.when == nil {
+		return
+	}
+	parts, err := b.language.split(source)
+	if err != nil {
+		b.at(where, "this condition cannot be used: %s", firstLine(err.Error()))
+	}
+	for _, p := range parts {
+		k, known := b.parts[p.source]
+		if !known {
+			k = len(b.conjuncts)
+			b.parts[p.source] = k
+			b.conjuncts = append(b.conjuncts, p)
+		}
+		r.parts = append(r.parts, k)
 	}
 }
 
