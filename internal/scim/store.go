@@ -43,14 +43,7 @@ type Store interface {
 }
 
 // Client is an authenticated SCIM client.
-type Client struct {
-	Vendor  string
-	TokenID string // not secret
-	Paused  bool   // the vendor is paused: reads work, writes are refused with a sentence
-}
+type Client = contractor.Client
 
 // Member is one member of a read-only Group.
-type Member struct {
-	ID      string // engagement
-	Display string
-}
+type Member = contractor.Member

@@ -1,0 +1,140 @@
+package scim
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/labstack/echo/v4"
+
+	"scimbridge/internal/contractor"
+)
+
+// Base is the path that the door answers under.
+const Base = "/scim/v2"
+
+// Config is what a Door needs.
+type Config struct {
+	Store   Store                                        // required
+	Vendors func(name string) (*contractor.Vendor, bool) // required: the vendor's settings in the mapping in force
+	Groups  func() []contractor.Entitlement              // required: the catalog of the mapping in force
+	Wake    func()                                       // required: called after each committed write; must not block
+	Logger  *slog.Logger                                 // required
+
+	// PublicURL is the door's address as vendors see it, without Base: https://scim.contoso.example. "": taken from each
+	// request, which is right where no proxy stands in between.
+	PublicURL string
+	Limits    Limits
+}
+
+// Door is the SCIM service provider.
+type Door struct {
+	store   Store
+	vendors func(string) (*contractor.Vendor, bool)
+	groups  func() []contractor.Entitlement
+	wake    func()
+	log     *slog.Logger
+	public  string
+	limits  Limits
+
+	users  *resourceType
+	group  *resourceType
+	shown  *discovery
+	gates  gates
+	locks  [256]sync.Mutex // for writers of one engagement that lost a race (write.go)
+	refuse refusals
+	router *echo.Echo
+}
+
+// New makes a Door. It refuses missing parts and a malformed PublicURL.
+func New(c Config) (*Door, error) {
+	switch {
+	case c.Store == nil:
+		return nil, errors.New("scim: no Store")
+	case c.Vendors == nil:
+		return nil, errors.New("scim: no Vendors")
+	case c.Groups == nil:
+		return nil, errors.New("scim: no Groups")
+	case c.Wake == nil:
+		return nil, errors.New("scim: no Wake")
+	case c.Logger == nil:
+		return nil, errors.New("scim: no Logger")
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return nil, fmt.Errorf("scim: public URL %q is not an http or https URL", c.PublicURL)
+		}
+	}
+	d := &Door{
+		store: c.Store, vendors: c.Vendors, groups: c.Groups, wake: c.Wake, log: c.Logger.With("component", "scim"),
+		public: strings.TrimSuffix(strings.TrimSuffix(c.PublicURL, "/"), Base), limits: c.Limits.withDefaults(),
+		users: userType(), group: groupType(),
+	}
+	shown, err := newDiscovery(d)
+	if err != nil {
+		return nil, err
+	}
+	d.shown = shown
+	d.gates.limits = d.limits
+	d.router = d.routes()
+	return d, nil
+}
+
+// Handler answers everything under Base.
+func (d *Door) Handler() http.Handler { return d.router }
+
+func (d *Door) routes() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = d.fail
+	e.Pre(trimSlash)
+	g := e.Group(Base)
+
+	g.GET("/ServiceProviderConfig", d.open((*call).providerConfig)) // public: it says how to sign in (RFC 7643 section 5)
+	g.GET("/Schemas", d.vendor((*call).schemas))
+	g.GET("/Schemas/:id", d.vendor((*call).schema))
+	g.GET("/ResourceTypes", d.vendor((*call).resourceTypes))
+	g.GET("/ResourceTypes/:id", d.vendor((*call).resourceTypeByName))
+
+	g.GET("/Users", d.vendor((*call).listUsers))
+	g.POST("/Users", d.vendor((*call).postUser))
+	g.GET("/Users/:id", d.vendor((*call).getUser))
+	g.PUT("/Users/:id", d.vendor((*call).putUser))
+	g.PATCH("/Users/:id", d.vendor((*call).patchUser))
+	g.DELETE("/Users/:id", d.vendor((*call).deleteUser))
+
+	g.Any("/Me", d.vendor(me))
+	return e
+}
+
+// trimSlash takes /Users/ for /Users.
+func trimSlash(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if u := c.Request().URL; len(u.Path) > 1 && strings.HasSuffix(u.Path, "/") {
+			u.Path = strings.TrimRight(u.Path, "/")
+			u.RawPath = strings.TrimRight(u.RawPath, "/")
+		}
+		return next(c)
+	}
+}
+
+// me is not offered: a client here is a system, not a person (RFC 7644 section 3.11).
+func me(*call) error {
+	return echo.NewHTTPError(http.StatusNotImplemented, "/Me is not offered: a vendor's system is not a User")
+}
+
+// baseURL is the absolute address of the door for one request.
+func (d *Door) baseURL(r *http.Request) string {
+	if d.public != "" {
+		return d.public + Base
+	}
+	if r.TLS != nil {
+		return "https://" + r.Host + Base
+	}
+	return "http://" + r.Host + Base
+}

@@ -1,0 +1,80 @@
+package scim
+
+import (
+	"net/http"
+	"strconv"
+
+	"scimbridge/internal/contractor"
+)
+
+func (k *call) listUsers() error {
+	q, err := queryOf(k.QueryParams())
+	if err != nil {
+		return err
+	}
+	return k.answerUsers(&q)
+}
+
+// answerUsers runs a search over the vendor's Users.
+func (k *call) answerUsers(q *query) error {
+	page, start, err := k.findUsers(q, k.door.users)
+	if err != nil {
+		return err
+	}
+	r := k.renderer(q.attributes, q.excluded)
+	size := 256
+	for i := range page.Items {
+		size += len(page.Items[i].Resource) + 768
+	}
+	b := make([]byte, 0, size)
+	b = listHead(b, page.Total, start, len(page.Items), q, page.Next)
+	for i := range page.Items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = r.user(b, &page.Items[i])
+	}
+	return k.send(http.StatusOK, append(b, ']', '}'))
+}
+
+// findUsers asks the store.
+func (k *call) findUsers(q *query, t *resourceType) (contractor.Page, int, error) {
+	start, count := q.page(k.door.limits)
+	ask := contractor.Query{Vendor: k.vendor.Name, Start: start - 1, Count: count, Cursor: q.cursor, UseCursor: q.byCursor}
+	if q.filter != "" {
+		where, err := parseFilter(q.filter, t, k.door.limits.filter())
+		if err != nil {
+			return contractor.Page{}, start, err
+		}
+		if isNever(where) {
+			return contractor.Page{}, start, nil
+		}
+		if !isAlways(where) {
+			ask.Where = where
+		}
+	}
+	by, descending, err := q.order(t)
+	if err != nil {
+		return contractor.Page{}, start, err
+	}
+	if by != nil {
+		ask.SortBy, ask.Descending = &by.full, descending
+	}
+	page, err := k.door.store.List(k.ctx, ask)
+	return page, start, err
+}
+
+// listHead writes a ListResponse up to its first resource.
+func listHead(b []byte, total, start, n int, q *query, next string) []byte {
+	b = append(b, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":`...)
+	b = strconv.AppendInt(b, int64(total), 10)
+	if q.byCursor {
+		if next != "" {
+			b = appendString(append(b, `,"nextCursor":`...), next)
+		}
+	} else {
+		b = strconv.AppendInt(append(b, `,"startIndex":`...), int64(start), 10)
+	}
+	b = strconv.AppendInt(append(b, `,"itemsPerPage":`...), int64(n), 10)
+	return append(b, `,"Resources":[`...)
+}

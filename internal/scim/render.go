@@ -1,0 +1,189 @@
+package scim
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+
+	"scimbridge/internal/contractor"
+)
+
+// The stored form is a resource ready to be sent but for what changes without the vendor: it begins with "schemas" and "id",
+// has no "meta", and ends with the contractor extension, so that the bridge's values are spliced in behind it as bytes:
+//
+//	{"schemas":[…],"id":"…",…,"urn:…:contractor:2.0:User":{…}}
+//
+// The one attribute of it that is only returned on request, securityId, is found and cut out as bytes too.
+
+// stored writes the stored form. id "": without id.
+func (d *draft) stored(id string) []byte {
+	root := d.n.t.root
+	b := make([]byte, 0, 1024)
+	b = append(b, `{"schemas":["`+urnUser+`"`...)
+	if d.root.get(urnEnterprise) != nil {
+		b = append(b, `,"`+urnEnterprise+`"`...)
+	}
+	b = append(b, `,"`+urnContractor+`"]`...)
+	if id != "" {
+		b = appendString(append(b, `,"id":`...), id)
+	}
+	for i := range d.root.kids {
+		m := &d.root.kids[i]
+		if a := root.byName[m.name]; a.mutability == readOnly || a.mutability == immutable || m.name == urnContractor {
+			continue
+		}
+		b = m.value.appendTo(append(appendString(append(b, ','), m.name), ':'))
+	}
+	b = append(b, `,"`+urnContractor+`":`...)
+	if ext := d.root.get(urnContractor); ext != nil {
+		b = ext.appendTo(b)
+	} else {
+		b = append(b, '{', '}')
+	}
+	return append(b, '}')
+}
+
+// recall reads a stored form back.
+func recall(n *names, e *contractor.Engagement) (*draft, error) {
+	root, err := parseJSON(string(e.Resource), jsonLimits{depth: 16, values: 1 << 20})
+	if err != nil {
+		return nil, contractor.Errorf(contractor.CodeInternal, "the stored resource of engagement %s cannot be read: %v", e.ID, err)
+	}
+	root.drop("schemas")
+	root.drop("id")
+	d := &draft{n: n, root: root, unused: value{kind: object}}
+	if len(e.Unused) > 0 {
+		if d.unused, err = parseJSON(string(e.Unused), jsonLimits{depth: 64, values: 1 << 20}); err != nil {
+			return nil, contractor.Errorf(contractor.CodeInternal, "the unused values of engagement %s cannot be read: %v", e.ID, err)
+		}
+	}
+	return d, nil
+}
+
+// renderer writes resources for one request.
+type renderer struct {
+	base    string                   // absolute URL of the door: https://host/scim/v2
+	groups  []contractor.Entitlement // the catalog, for the names of what a contractor holds
+	secret  bool                     // securityId was asked for, or written by this request
+	summary bool                     // accessSummary was asked for
+	project *projection              // nil: everything that is returned by default
+}
+
+// securityID opens the value that is not returned by default. A string's own quotes are escaped: the sequence cannot occur
+// inside a value.
+const securityID = `"securityId":"`
+
+// user writes one User: the stored bytes, with the bridge's values and meta spliced in.
+func (r *renderer) user(b []byte, e *contractor.Engagement) []byte {
+	if r.project != nil {
+		full := renderer{base: r.base, groups: r.groups, secret: true, summary: true}
+		return r.project.apply(b, full.user(nil, e))
+	}
+	body := e.Resource
+	if at := bytes.Index(body, []byte(`],"id":"`)); at > 0 { // the store may have revived the engagement under an older id
+		at += len(`],"id":"`)
+		b = append(append(b, body[:at]...), e.ID...)
+		body = body[at+len(e.ID):]
+	}
+	body = body[:len(body)-2] // the braces of the extension and of the resource
+	if at := bytes.LastIndex(body, []byte(securityID)); at > 0 && !r.secret {
+		end := at + len(securityID)
+		for body[end] != '"' {
+			if body[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		end++
+		if body[at-1] == ',' {
+			at--
+		} else if end < len(body) && body[end] == ',' {
+			end++
+		}
+		b = append(append(b, body[:at]...), body[end:]...)
+	} else {
+		b = append(b, body...)
+	}
+	b = r.standing(b, e)
+	b = append(b, '}')
+	b = r.memberships(b, e)
+	b = append(b, `,"meta":{"resourceType":"User","created":"`...)
+	b = appendTime(b, e.Created)
+	b = append(b, `","lastModified":"`...)
+	b = appendTime(b, e.Modified)
+	b = append(b, `","location":`...)
+	b = appendString(b, r.base+"/Users/"+e.ID)
+	b = append(b, `,"version":"W/\"`...)
+	b = strconv.AppendInt(b, e.Version, 10)
+	return append(b, `\""}}`...)
+}
+
+// standing writes the read-only values of the extension behind the vendor's own.
+func (r *renderer) standing(b []byte, e *contractor.Engagement) []byte {
+	comma := func() {
+		if b[len(b)-1] != '{' {
+			b = append(b, ',')
+		}
+	}
+	str := func(name, v string) {
+		if v != "" {
+			comma()
+			b = appendString(append(appendString(b, name), ':'), v)
+		}
+	}
+	when := func(name string, t time.Time) {
+		if !t.IsZero() {
+			comma()
+			b = append(appendTime(append(appendString(b, name), ':', '"'), t), '"')
+		}
+	}
+	s := &e.Standing
+	str("status", string(s.Status))
+	str("statusReason", s.Reason)
+	when("extendedFrom", e.PrevEnd)
+	when("effectiveStart", s.EffectiveStart)
+	when("effectiveEnd", s.EffectiveEnd)
+	str("entraObjectId", s.EntraObjectID)
+	str("entraUserState", s.EntraUserState)
+	if r.summary {
+		str("accessSummary", strings.Join(s.Access, ", "))
+	}
+	return b
+}
+
+// memberships writes the User's groups: those entries of the catalog that the contractor holds.
+func (r *renderer) memberships(b []byte, e *contractor.Engagement) []byte {
+	first := true
+	for _, name := range e.Standing.Access {
+		for _, g := range r.groups {
+			if g.Name != name {
+				continue
+			}
+			if first {
+				b = append(b, `,"groups":[`...)
+			} else {
+				b = append(b, ',')
+			}
+			first = false
+			id := groupID(g.Key())
+			b = append(append(b, `{"value":"`...), id...)
+			b = appendString(append(b, `","$ref":`...), r.base+"/Groups/"+id)
+			b = appendString(append(b, `,"display":`...), g.Name)
+			b = append(b, `,"type":"direct"}`...)
+			break
+		}
+	}
+	if !first {
+		b = append(b, ']')
+	}
+	return b
+}
+
+// appendTime writes an instant as SCIM's dateTime (RFC 7643 section 2.3.5), UTC.
+func appendTime(b []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
+}
+
+// etag is the version as a weak entity tag: the bytes differ by base URL and projection.
+func etag(version int64) string { return `W/"` + strconv.FormatInt(version, 10) + `"` }

@@ -1,0 +1,209 @@
+package scim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"hash/fnv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"scimbridge/internal/contractor"
+)
+
+// The journal's kinds of what a vendor does.
+const (
+	kindCreated     = "engagement.created"
+	kindReplaced    = "engagement.replaced"
+	kindPatched     = "engagement.patched"
+	kindEnded       = "engagement.ended"
+	kindReactivated = "engagement.reactivated"
+	kindDeleted     = "engagement.deleted"
+)
+
+// create stores a new User. id "": a fresh one.
+func (k *call) create(ctx context.Context, id string, sent *value) (contractor.Engagement, error) {
+	d, err := read(k.names, sent)
+	if err != nil {
+		return contractor.Engagement{}, err
+	}
+	if !d.active {
+		place(&d.root, k.names.t.root.byName["active"], boolValue(true))
+	}
+	if id == "" {
+		id = uuid.NewString()
+	}
+	e := contractor.Engagement{ID: id, Vendor: k.vendor.Name, Version: 1, Created: k.now, Modified: k.now, EndSetAt: k.now}
+	e.Record = d.record()
+	e.Test = k.testUser(e.Record.UserName)
+	if err := k.settle(&e, d); err != nil {
+		return e, err
+	}
+	if err := k.begins(&e); err != nil {
+		return e, err
+	}
+	e, err = k.door.store.Create(ctx, e, k.vendor.Quota, k.created(&e, d))
+	if err != nil {
+		return e, err
+	}
+	k.door.wake()
+	return e, nil
+}
+
+// testUser reports whether a userName is one of the vendor's, or its profile's, test users.
+func (k *call) testUser(userName string) bool {
+	if k.vendor.IsTestUser(userName) {
+		return true
+	}
+	v := contractor.Vendor{TestUsers: k.profile.testUsers}
+	return v.IsTestUser(userName)
+}
+
+// settle fills an engagement from a draft: the record, the stored form, what the dates mean, and what the bridge says of it.
+func (k *call) settle(e *contractor.Engagement, d *draft) error {
+	e.Record = d.record()
+	if !e.Test {
+		if err := d.check(&e.Record); err != nil {
+			return err
+		}
+	}
+	if e.Record.Active {
+		e.EndedAt = time.Time{}
+	} else if e.EndedAt.IsZero() {
+		e.EndedAt = k.now
+	}
+	p, err := e.Period(k.vendor)
+	if err != nil {
+		return err
+	}
+	e.Standing.EffectiveStart, e.Standing.EffectiveEnd = p.Start, p.End
+	e.Unused = d.unusedJSON()
+	e.Resource = d.stored(e.ID)
+	if len(e.Resource) > resourceLimit {
+		return contractor.Errorf(contractor.CodeTooLarge, "the resource would be larger than %d bytes", resourceLimit)
+	}
+	return nil
+}
+
+// resourceLimit bounds one stored resource, in bytes.
+const resourceLimit = 64 << 10
+
+// begins refuses a new contract that is over before it begins. In an update such an end means now (product rule 3).
+func (k *call) begins(e *contractor.Engagement) error {
+	if e.Test || !e.Record.Active {
+		return nil
+	}
+	start, end := e.Standing.EffectiveStart, e.Standing.EffectiveEnd
+	switch {
+	case end.IsZero():
+		return nil
+	case !end.After(start):
+		return contractor.Invalid(urnContractor+":endDate", "lies before the contract's start")
+	case !end.After(k.now):
+		return contractor.Invalid(urnContractor+":endDate", "has passed: a new contractor must have an end to come")
+	}
+	return nil
+}
+
+// attempts is how often a write starts over because another came first. From the second on, this process's writers of one
+// engagement queue up; what is left are writers on other nodes.
+const attempts = 20
+
+// change is what a request makes of a User.
+type change func(old *draft) (*draft, error)
+
+// update changes a User under its version: read, change, compare and swap; again if another write came between, unless the
+// client named a version. What changes nothing is not written.
+func (k *call) update(ctx context.Context, id string, cond conditions, kind string, apply change) (contractor.Engagement, error) {
+	for n := range attempts {
+		e, err := k.tryUpdate(ctx, id, cond, kind, apply, n > 0)
+		var conflict *contractor.Error
+		if errors.As(err, &conflict) && conflict.Code == contractor.CodeVersion && cond.match == nil && cond.noneMatch == nil {
+			continue
+		}
+		return e, err
+	}
+	return contractor.Engagement{}, contractor.Errorf(contractor.CodeUnavailable, "too many writers change this resource at once; send the request again")
+}
+
+func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind string, apply change, queue bool) (contractor.Engagement, error) {
+	if queue {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(id))
+		mu := &k.door.locks[h.Sum32()%uint32(len(k.door.locks))]
+		mu.Lock()
+		defer mu.Unlock()
+	}
+	old, err := k.door.store.Get(ctx, k.vendor.Name, id)
+	if err != nil {
+		return old, err
+	}
+	if err := cond.allow(old.Version); err != nil {
+		return old, err
+	}
+	was, err := recall(k.names, &old)
+	if err != nil {
+		return old, err
+	}
+	d, err := apply(was)
+	if err != nil {
+		return old, err
+	}
+	e := old
+	if err := k.settle(&e, d); err != nil {
+		return old, err
+	}
+	if is := k.testUser(e.Record.UserName); is != e.Test {
+		return old, contractor.Invalid("userName", "a test user cannot become a contractor, nor a contractor a test user; create another User")
+	}
+	if bytes.Equal(e.Resource, old.Resource) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
+		return old, nil
+	}
+	k.moveEnd(&old, &e)
+	e.Modified = k.now
+	e, err = k.door.store.Update(ctx, e, k.changed(kind, &old, &e, was, d))
+	if err != nil {
+		return e, err
+	}
+	k.door.wake()
+	return e, nil
+}
+
+// moveEnd notes that the vendor moved the effective end, measured by the settings of today for both.
+func (k *call) moveEnd(old, e *contractor.Engagement) {
+	before, err := old.Period(k.vendor)
+	if err != nil {
+		before.End = old.Standing.EffectiveEnd // its dates were readable when they came
+	}
+	if !before.End.Equal(e.Standing.EffectiveEnd) {
+		e.PrevEnd, e.EndSetAt = before.End, k.now
+	}
+}
+
+// remove ends a User and makes it a tombstone.
+func (k *call) remove(ctx context.Context, id string, cond conditions) error {
+	for range attempts {
+		old, err := k.door.store.Get(ctx, k.vendor.Name, id)
+		if err != nil {
+			return err
+		}
+		if err := cond.allow(old.Version); err != nil {
+			return err
+		}
+		version := int64(0)
+		if cond.match != nil || cond.noneMatch != nil {
+			version = old.Version
+		}
+		err = k.door.store.Delete(ctx, k.vendor.Name, id, version, k.now, k.deleted(&old))
+		var conflict *contractor.Error
+		if errors.As(err, &conflict) && conflict.Code == contractor.CodeVersion {
+			continue
+		}
+		if err == nil {
+			k.door.wake()
+		}
+		return err
+	}
+	return contractor.Errorf(contractor.CodeUnavailable, "too many writers change this resource at once; send the request again")
+}
