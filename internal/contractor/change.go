@@ -54,3 +54,17 @@ func PriorityOf(ctx context.Context) Priority {
 	}
 	return PriorityRefresh
 }
+
+type vendorKey struct{}
+
+// WithVendor names the vendor for whose record the calls made with ctx are, so that no vendor's work can starve another's in
+// the write quota's queue.
+func WithVendor(ctx context.Context, vendor string) context.Context {
+	return context.WithValue(ctx, vendorKey{}, vendor)
+}
+
+// VendorOf is the vendor that ctx carries; "" if none.
+func VendorOf(ctx context.Context) string {
+	v, _ := ctx.Value(vendorKey{}).(string) //nolint:errcheck // absent is ""
+	return v
+}

@@ -1,0 +1,270 @@
+package entra
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"scimbridge/internal/contractor"
+)
+
+// user is what is read of a Graph user. Everything but id and the names must be asked for by $select.
+type user struct {
+	ID                string    `json:"id"`
+	UserPrincipalName string    `json:"userPrincipalName"`
+	Mail              string    `json:"mail"`
+	OtherMails        []string  `json:"otherMails"`
+	ProxyAddresses    []string  `json:"proxyAddresses"`
+	UserType          string    `json:"userType"`
+	AccountEnabled    *bool     `json:"accountEnabled"`
+	ExternalUserState string    `json:"externalUserState"`
+	Created           time.Time `json:"createdDateTime"`
+
+	DisplayName       string `json:"displayName"`
+	GivenName         string `json:"givenName"`
+	Surname           string `json:"surname"`
+	CompanyName       string `json:"companyName"`
+	Department        string `json:"department"`
+	JobTitle          string `json:"jobTitle"`
+	EmployeeID        string `json:"employeeId"`
+	EmployeeType      string `json:"employeeType"`
+	EmployeeHireDate  string `json:"employeeHireDate"`
+	UsageLocation     string `json:"usageLocation"`
+	MobilePhone       string `json:"mobilePhone"`
+	City              string `json:"city"`
+	Country           string `json:"country"`
+	State             string `json:"state"`
+	PostalCode        string `json:"postalCode"`
+	StreetAddress     string `json:"streetAddress"`
+	OfficeLocation    string `json:"officeLocation"`
+	PreferredLanguage string `json:"preferredLanguage"`
+	EmployeeOrgData   *struct {
+		CostCenter string `json:"costCenter"`
+		Division   string `json:"division"`
+	} `json:"employeeOrgData"`
+	ExtensionAttributes map[string]any `json:"onPremisesExtensionAttributes"`
+}
+
+// userSelect is everything of a user that is read. employeeLeaveDateTime is not: reading it needs a permission of its own,
+// without which the whole read would be refused.
+const userSelect = "id,userPrincipalName,mail,otherMails,userType,accountEnabled,externalUserState,createdDateTime," +
+	"displayName,givenName,surname,companyName,department,jobTitle,employeeId,employeeType,employeeHireDate,usageLocation," +
+	"mobilePhone,city,country,state,postalCode,streetAddress,officeLocation,preferredLanguage,employeeOrgData," +
+	"onPremisesExtensionAttributes"
+
+func (u *user) guest() *contractor.Guest {
+	g := &contractor.Guest{
+		ID: u.ID, UserPrincipalName: u.UserPrincipalName, Mail: u.Mail, OtherMails: u.OtherMails, Type: u.UserType,
+		Enabled: u.AccountEnabled != nil && *u.AccountEnabled, State: u.ExternalUserState, Created: u.Created,
+		Attributes: map[string]string{},
+	}
+	for name, value := range map[string]string{
+		"displayName": u.DisplayName, "givenName": u.GivenName, "surname": u.Surname, "companyName": u.CompanyName,
+		"department": u.Department, "jobTitle": u.JobTitle, "employeeId": u.EmployeeID, "employeeType": u.EmployeeType,
+		"employeeHireDate": u.EmployeeHireDate, "usageLocation": u.UsageLocation, "mobilePhone": u.MobilePhone,
+		"city": u.City, "country": u.Country, "state": u.State, "postalCode": u.PostalCode, "streetAddress": u.StreetAddress,
+		"officeLocation": u.OfficeLocation, "preferredLanguage": u.PreferredLanguage,
+	} {
+		if value != "" {
+			g.Attributes[name] = value
+		}
+	}
+	if o := u.EmployeeOrgData; o != nil {
+		if o.CostCenter != "" {
+			g.Attributes["costCenter"] = o.CostCenter
+		}
+		if o.Division != "" {
+			g.Attributes["division"] = o.Division
+		}
+	}
+	for name, value := range u.ExtensionAttributes {
+		if s, ok := value.(string); ok && s != "" && strings.HasPrefix(name, "extensionAttribute") {
+			g.Attributes[name] = s
+		}
+	}
+	return g
+}
+
+// Guest reads a user by object id, among the living first and then among the deleted; nil if it is nowhere. A guest that this
+// client made moments ago and that no replica shows yet is nil, too; if that lasts, it is a failure to be retried, so that a
+// slow replica is not taken for a lost guest.
+func (c *Client) Guest(ctx context.Context, id string) (*contractor.Guest, error) {
+	const op = "read guest"
+	if !isGUID(id) {
+		return nil, wrong(op, "the object id is not a GUID")
+	}
+	// Both reads at once: a pass needs both, and each is a round trip.
+	var (
+		held    []membership
+		heldErr error
+		wait    sync.WaitGroup
+	)
+	wait.Go(func() { held, heldErr = c.memberOf(ctx, id) })
+	var u user
+	_, err := c.do(ctx, read(op, "/users/"+seg(id), query("$select", userSelect), "User.Read.All"), &u)
+	wait.Wait()
+	if status(err) == http.StatusNotFound {
+		return c.deletedGuest(ctx, id, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if heldErr != nil {
+		if status(heldErr) != http.StatusNotFound {
+			return nil, heldErr
+		}
+		if _, fresh := c.fresh(id); !fresh {
+			return nil, &contractor.Failure{Op: op, Verdict: contractor.VerdictRetry, Message: "Entra knows the guest, but not yet its memberships", Cause: heldErr}
+		}
+	}
+	g := u.guest()
+	g.Privileged = privileged(held)
+	c.vet(g)
+	return g, nil
+}
+
+// deletedGuest looks among the deleted for a user that is not among the living.
+func (c *Client) deletedGuest(ctx context.Context, id string, missing error) (*contractor.Guest, error) {
+	const op = "read deleted guest"
+	age, fresh := c.fresh(id)
+	k := read(op, "/directory/deletedItems/"+seg(id), query("$select", userSelect), "User.Read.All")
+	var u user
+	_, err := c.do(ctx, k, &u)
+	if status(err) == http.StatusBadRequest { // a select of user properties on a directoryObject
+		k.query = ""
+		_, err = c.do(ctx, k, &u)
+	}
+	switch {
+	case err == nil:
+		g := u.guest()
+		g.Deleted = true
+		c.vetted.drop(strings.ToLower(id))
+		return g, nil
+	case status(err) != http.StatusNotFound:
+		return nil, err
+	case fresh && age > quietReplication:
+		return nil, c.notYet(missing, id)
+	}
+	return nil, nil
+}
+
+// quietReplication is how long a guest of ours that cannot be found yet is no cause for a message.
+const quietReplication = 30 * time.Second
+
+// vet remembers that a user is a guest without privileges, so that the writes that follow need not read it again.
+func (c *Client) vet(g *contractor.Guest) {
+	key := strings.ToLower(g.ID)
+	if g.Type == "Guest" && !g.Privileged && !g.Deleted {
+		c.vetted.put(key, true, vetTTL)
+	} else {
+		c.vetted.drop(key)
+	}
+}
+
+// ours is plain, and holds the first write to a new guest back until it has had time to reach the replicas.
+func (c *Client) ours(ctx context.Context, op, id string) error {
+	if err := c.plain(ctx, op, id); err != nil {
+		return err
+	}
+	age, fresh := c.fresh(id)
+	if !fresh || age >= c.inviteSettle {
+		return nil
+	}
+	return sleep(ctx, c.inviteSettle-age)
+}
+
+// plain lets a write pass only to a guest: never to a member, a holder of a directory role, a member of a role-assignable
+// group, or a break-glass account. It reads the user if that was not done lately.
+func (c *Client) plain(ctx context.Context, op, id string) error {
+	if err := c.guard(op, id); err != nil {
+		return err
+	}
+	if plain, known := c.vetted.get(strings.ToLower(id)); known && plain {
+		return nil
+	}
+	g, err := c.Guest(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case g == nil || g.Deleted:
+		f := &contractor.Failure{Op: op, Verdict: contractor.VerdictGone, Status: http.StatusNotFound, Message: "the guest is not in the tenant"}
+		return c.notYet(f, id)
+	case g.Type != "Guest":
+		return refused(op, "the account is a member, not a guest; scimbridge does not touch members")
+	case g.Privileged:
+		return refused(op, "the account holds a directory role or sits in a role-assignable group; take the privilege away first")
+	}
+	return nil
+}
+
+// privileged reports whether the memberships hold a directory role or a role-assignable group. Direct ones suffice: a role
+// cannot be held, nor a role-assignable group be entered, through another group.
+func privileged(held []membership) bool {
+	for _, m := range held {
+		if m.is("directoryRole") || m.RoleAssignable {
+			return true
+		}
+	}
+	return false
+}
+
+// FindGuest looks for a user by address: mail, otherMails, proxyAddresses, guest UPN, then among the deleted, and stops at
+// the first hit. nil if there is none; several hits are refused, since nobody can tell which is meant.
+func (c *Client) FindGuest(ctx context.Context, email string) (*contractor.Guest, error) {
+	const op = "find guest"
+	email = strings.TrimSpace(email)
+	at := strings.LastIndexByte(email, '@')
+	if at < 1 || at == len(email)-1 {
+		return nil, wrong(op, "this is not an e-mail address")
+	}
+	for _, filter := range c.addressFilters(email) {
+		k := read(op, "/users", query("$filter", filter, "$select", userSelect), "User.Read.All")
+		users, err := list[user](ctx, c, k)
+		if err != nil {
+			return nil, err
+		}
+		if len(users) > 1 {
+			return nil, refused(op, "several accounts have this address; remove it from all but one")
+		}
+		if len(users) == 1 {
+			return c.complete(ctx, &users[0])
+		}
+	}
+	return c.findDeleted(ctx, email)
+}
+
+// addressFilters are the ways in which an address can belong to a user, likeliest first.
+func (c *Client) addressFilters(email string) []string {
+	upn := guestUPN(email)
+	byUPN := "startswith(userPrincipalName," + quote(upn) + ")"
+	if c.initialDomain != "" {
+		byUPN = "userPrincipalName eq " + quote(upn+c.initialDomain)
+	}
+	return []string{
+		"mail eq " + quote(email),
+		"otherMails/any(m:m eq " + quote(email) + ")",
+		"proxyAddresses/any(p:p eq " + quote("smtp:"+email) + ")",
+		"proxyAddresses/any(p:p eq " + quote("SMTP:"+email) + ")",
+		byUPN,
+	}
+}
+
+// guestUPN is what the UPN of a guest invited at the address begins with.
+func guestUPN(email string) string { return strings.ReplaceAll(email, "@", "_") + "#EXT#@" }
+
+// complete adds the memberships to a user that a search has found.
+func (c *Client) complete(ctx context.Context, u *user) (*contractor.Guest, error) {
+	g := u.guest()
+	held, err := c.memberOf(ctx, u.ID)
+	if err != nil {
+		if status(err) == http.StatusNotFound { // the search index knows it, this replica does not: look again
+			return nil, &contractor.Failure{Op: "find guest", Verdict: contractor.VerdictRetry, Message: "Entra does not agree with itself about this account yet", Cause: err}
+		}
+		return nil, err
+	}
+	g.Privileged = privileged(held)
+	c.vet(g)
+	return g, nil
+}
