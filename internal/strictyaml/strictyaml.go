@@ -44,7 +44,7 @@ func (p Problem) String() string {
 }
 
 // Problems is a list of mistakes and warnings. As an error it prints one line for each.
-type Problems []Problem //nolint:errname // a list first; an error only where Err says so
+type Problems []Problem
 
 // Error returns every problem on a line of its own, in the order of the files.
 func (ps Problems) Error() string {
