@@ -115,8 +115,8 @@ func (t *tx) tombstone(vendor string, row *engagementRow) (*deadEngagement, erro
 
 // enlist gives the next ordinal of the vendor's list, and how many live engagements the vendor then has.
 func (t *tx) enlist(vendor string, live bool) (ord, count int64, err error) {
-	err = t.row(`INSERT INTO vendors (name, created, total, live, last_ord) VALUES (?, ?, 1, ?, 1)
-		ON CONFLICT (name) DO UPDATE SET total = total + 1, live = live + excluded.live, last_ord = last_ord + 1
+	err = t.row(`INSERT INTO vendors (name, created, total, live, last_ord, changes) VALUES (?, ?, 1, ?, 1, 1)
+		ON CONFLICT (name) DO UPDATE SET total = total + 1, live = live + excluded.live, last_ord = last_ord + 1, changes = changes + 1
 		RETURNING last_ord, live`,
 		[]any{vendor, t.now.UnixMicro(), boolean(live)}, &ord, &count)
 	return ord, count, err
@@ -147,12 +147,12 @@ func (t *tx) touch(person string, now time.Time, urgent bool) error {
 func (t *tx) insertEngagement(e *contractor.Engagement, row *engagementRow, ord int64) error {
 	var seq int64
 	res, err := t.exec(`INSERT INTO engagements (id, vendor, ord, person, deleted, test,
-			user_key, external_id, email_key, other_keys, worker_key, end_date, active,
+			user_key, external_id, email_key, other_keys, worker_id, end_date, active,
 			version, created, modified, end_set_at, ended_at, prev_end, status, start_at, end_at,
 			standing, record, resource, unused)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.ID, e.Vendor, ord, nullable(e.Person), boolean(e.Deleted), boolean(e.Test),
-		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerKey), nullable(row.endDate), boolean(row.active),
+		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerID), nullable(row.endDate), boolean(row.active),
 		e.Version, e.Created.UnixMicro(), e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd),
 		string(e.Standing.Status), micros(e.Standing.EffectiveStart), micros(e.Standing.EffectiveEnd),
 		row.standing, row.record, row.resource, row.unused)
@@ -182,12 +182,12 @@ func (t *tx) insertEmails(seq int64, emails string) error {
 func (t *tx) revive(e *contractor.Engagement, row *engagementRow, ord int64, dead *deadEngagement) error {
 	e.ID, e.Version = dead.id, max(e.Version, dead.version+1)
 	_, err := t.exec(`UPDATE engagements SET ord = ?, person = ?, deleted = ?, test = ?,
-			user_key = ?, external_id = ?, email_key = ?, other_keys = ?, worker_key = ?, end_date = ?, active = ?,
+			user_key = ?, external_id = ?, email_key = ?, other_keys = ?, worker_id = ?, end_date = ?, active = ?,
 			version = ?, created = ?, modified = ?, end_set_at = ?, ended_at = ?, prev_end = ?, status = ?, start_at = ?, end_at = ?,
 			standing = ?, record = ?, resource = ?, unused = ?
 		WHERE seq = ?`,
 		ord, nullable(e.Person), boolean(e.Deleted), boolean(e.Test),
-		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerKey), nullable(row.endDate), boolean(row.active),
+		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerID), nullable(row.endDate), boolean(row.active),
 		e.Version, e.Created.UnixMicro(), e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd),
 		string(e.Standing.Status), micros(e.Standing.EffectiveStart), micros(e.Standing.EffectiveEnd),
 		row.standing, row.record, row.resource, row.unused, dead.seq)
@@ -243,18 +243,21 @@ func (s *Store) Get(ctx context.Context, vendor, id string) (contractor.Engageme
 	if err := ctx.Err(); err != nil {
 		return contractor.Engagement{}, err
 	}
-	var scan engagementScan
 	var e contractor.Engagement
-	// A point read is over before an interrupt could help it, and being interruptible costs a goroutine.
-	err := s.reads.QueryRowContext(context.WithoutCancel(ctx),
-		`SELECT `+engagementColumns+` FROM engagements e WHERE e.id = ? AND e.vendor = ? AND e.deleted = 0`, id, vendor).
-		Scan(scan.dest(&e)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return contractor.Engagement{}, errNotFound(id)
-	}
-	if err == nil {
-		err = scan.fill(&e, true)
-	}
+	err := s.short.with(ctx, func(c *conn) error {
+		var scan engagementScan
+		// A point read is over before an interrupt could help it, and being interruptible costs a goroutine.
+		err := c.row(context.WithoutCancel(ctx),
+			`SELECT `+engagementColumns+` FROM engagements e WHERE e.id = ? AND e.vendor = ? AND e.deleted = 0`,
+			[]any{id, vendor}, scan.dest(&e)...)
+		if errors.Is(err, sql.ErrNoRows) {
+			return errNotFound(id)
+		}
+		if err != nil {
+			return err
+		}
+		return scan.fill(&e, true)
+	})
 	if err != nil {
 		return contractor.Engagement{}, failure("read an engagement", err)
 	}

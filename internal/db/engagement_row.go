@@ -20,17 +20,6 @@ type engagementRow struct {
 	unused   any
 }
 
-// hot is what queries find an engagement by: folded where the attribute is not caseExact, "" where it is absent.
-type hot struct {
-	userKey    string
-	externalID string
-	emailKey   string // first address
-	others     string // further addresses, a line each
-	workerKey  string
-	endDate    string
-	active     bool
-}
-
 // encodeEngagement refuses what cannot be stored, and works out the columns.
 func encodeEngagement(e *contractor.Engagement, now time.Time) (*engagementRow, error) {
 	switch {

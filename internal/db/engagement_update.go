@@ -27,7 +27,7 @@ func (t *tx) stored(vendor, id string) (*storedEngagement, error) {
 	var o storedEngagement
 	var external, email, others, worker, end sql.NullString
 	err := t.row(`SELECT seq, ord, version, person, test, created, ended_at, end_set_at, status, standing,
-			user_key, external_id, email_key, other_keys, worker_key, end_date, active
+			user_key, external_id, email_key, other_keys, worker_id, end_date, active
 		FROM engagements WHERE id = ? AND vendor = ? AND deleted = 0`, []any{id, vendor},
 		&o.seq, &o.ord, &o.version, &o.person, &o.test, &o.created, &o.endedAt, &o.endSetAt, &o.status, &o.standing,
 		&o.userKey, &external, &email, &others, &worker, &end, &o.active)
@@ -38,7 +38,7 @@ func (t *tx) stored(vendor, id string) (*storedEngagement, error) {
 		return nil, err
 	}
 	o.externalID, o.emailKey, o.others = external.String, email.String, others.String
-	o.workerKey, o.endDate = worker.String, end.String
+	o.workerID, o.endDate = worker.String, end.String
 	return &o, nil
 }
 
@@ -126,7 +126,7 @@ func (t *tx) replaceEngagement(e *contractor.Engagement, row *engagementRow, old
 		{"external_id", nullable(old.externalID), nullable(row.externalID)},
 		{"email_key", nullable(old.emailKey), nullable(row.emailKey)},
 		{"other_keys", nullable(old.others), nullable(row.others)},
-		{"worker_key", nullable(old.workerKey), nullable(row.workerKey)},
+		{"worker_id", nullable(old.workerID), nullable(row.workerID)},
 		{"end_date", nullable(old.endDate), nullable(row.endDate)},
 		{"active", boolean(old.active), boolean(row.active)},
 	} {
@@ -140,12 +140,9 @@ func (t *tx) replaceEngagement(e *contractor.Engagement, row *engagementRow, old
 	return err
 }
 
-// count keeps the vendor's number of live engagements.
+// count notes that one of the vendor's engagements changed, and keeps the number of those that are live.
 func (t *tx) count(vendor string, was, is bool) error {
-	if was == is {
-		return nil
-	}
-	_, err := t.exec(`UPDATE vendors SET live = live + ? WHERE name = ?`, boolean(is)-boolean(was), vendor)
+	_, err := t.exec(`UPDATE vendors SET live = live + ?, changes = changes + 1 WHERE name = ?`, boolean(is)-boolean(was), vendor)
 	return err
 }
 
@@ -177,7 +174,7 @@ func (t *tx) bury(vendor, id string, version int64, now time.Time, event *audit.
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`UPDATE vendors SET total = total - 1, live = live - ? WHERE name = ?`,
+	_, err = t.exec(`UPDATE vendors SET total = total - 1, live = live - ?, changes = changes + 1 WHERE name = ?`,
 		boolean(isLive(false, old.endedAt.Time, old.status)), vendor)
 	if err != nil {
 		return err

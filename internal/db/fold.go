@@ -4,18 +4,20 @@ import (
 	"database/sql/driver"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 	"modernc.org/sqlite"
 )
 
-// fold makes two strings equal that a vendor means to be the same in an attribute that is not caseExact: compatibility forms
-// are unified (NFKC) and case is folded by Unicode's full rules.
-func fold(s string) string {
+// fold makes two strings equal that differ in case alone, for attributes that are not caseExact.
+func fold(s string) string { return strings.ToLower(s) }
+
+// userKey is what a userName is compared by: look-alikes are one name (NFKC), in any case.
+func userKey(s string) string {
 	for i := range len(s) {
-		if s[i] >= 0x80 {
-			return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
+		if s[i] >= utf8.RuneSelf {
+			return norm.NFKC.String(strings.ToLower(norm.NFKC.String(s)))
 		}
 	}
 	return strings.ToLower(s)

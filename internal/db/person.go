@@ -33,30 +33,34 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]contractor
 }
 
 func (s *Store) due(ctx context.Context, now time.Time, limit int, urgent bool) (due []contractor.Due, err error) {
-	rows, err := s.reads.QueryContext(ctx,
-		`SELECT id FROM persons WHERE urgent = ? AND next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
-		boolean(urgent), now.UnixMicro(), limit)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		d := contractor.Due{Urgent: urgent}
-		if err := rows.Scan(&d.Person); err != nil {
-			return nil, err
+	err = s.short.with(ctx, func(c *conn) (err error) {
+		rows, err := c.query(ctx, `SELECT id FROM persons WHERE urgent = ? AND next_at IS NOT NULL AND next_at <= ? ORDER BY next_at LIMIT ?`,
+			boolean(urgent), now.UnixMicro(), limit)
+		if err != nil {
+			return err
 		}
-		due = append(due, d)
-	}
-	return due, rows.Err()
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			d := contractor.Due{Urgent: urgent}
+			if err := rows.Scan(&d.Person); err != nil {
+				return err
+			}
+			due = append(due, d)
+		}
+		return rows.Err()
+	})
+	return due, err
 }
 
 // NextDue implements lifecycle.Store.
 func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
 	var next instant
-	err := s.reads.QueryRowContext(ctx, `SELECT min(next_at) FROM (
+	err := s.short.with(ctx, func(c *conn) error {
+		return c.row(ctx, `SELECT min(next_at) FROM (
 			SELECT min(next_at) AS next_at FROM persons WHERE urgent = 0 AND next_at IS NOT NULL
 			UNION ALL
-			SELECT min(next_at) FROM persons WHERE urgent = 1 AND next_at IS NOT NULL)`).Scan(&next)
+			SELECT min(next_at) FROM persons WHERE urgent = 1 AND next_at IS NOT NULL)`, nil, &next)
+	})
 	return next.Time, failure("find who is due next", err)
 }
 
@@ -70,31 +74,33 @@ func (s *Store) Person(ctx context.Context, id string) (*contractor.Person, erro
 }
 
 // person reads all parts in one transaction, so that they belong together.
-func (s *Store) person(ctx context.Context, id string) (*contractor.Person, error) {
-	tx, err := s.reads.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback() //nolint:errcheck // it only read
-	p, err := scanPerson(tx.QueryRowContext(ctx, `SELECT `+personColumns+` FROM persons p WHERE p.id = ?`, id))
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, contractor.Errorf(contractor.CodeNotFound, "there is no person %s; list them with: scimbridge contractor list", id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	rows, err := tx.QueryContext(ctx, `SELECT `+engagementColumns+` FROM engagements e WHERE e.person = ? ORDER BY e.created, e.seq`, id)
-	if err != nil {
-		return nil, err
-	}
-	if p.Engagements, err = scanEngagements(rows, true); err != nil {
-		return nil, err
-	}
-	rows, err = tx.QueryContext(ctx, `SELECT `+holdingColumns+` FROM holdings h WHERE h.person = ? AND h.state <> 'ended' ORDER BY h.id`, id)
-	if err != nil {
-		return nil, err
-	}
-	p.Holdings, err = scanHoldings(rows)
+func (s *Store) person(ctx context.Context, id string) (p *contractor.Person, err error) {
+	err = s.short.snapshot(ctx, func(c *conn) error {
+		row, err := c.stmt(ctx, `SELECT `+personColumns+` FROM persons p WHERE p.id = ?`)
+		if err != nil {
+			return err
+		}
+		p, err = scanPerson(row.QueryRowContext(ctx, id))
+		if errors.Is(err, sql.ErrNoRows) {
+			return contractor.Errorf(contractor.CodeNotFound, "there is no person %s; list them with: scimbridge contractor list", id)
+		}
+		if err != nil {
+			return err
+		}
+		rows, err := c.query(ctx, `SELECT `+engagementColumns+` FROM engagements e WHERE e.person = ? ORDER BY e.created, e.seq`, id)
+		if err != nil {
+			return err
+		}
+		if p.Engagements, err = scanEngagements(rows, true); err != nil {
+			return err
+		}
+		rows, err = c.query(ctx, `SELECT `+holdingColumns+` FROM holdings h WHERE h.person = ? AND h.state <> 'ended' ORDER BY h.id`, id)
+		if err != nil {
+			return err
+		}
+		p.Holdings, err = scanHoldings(rows)
+		return err
+	})
 	return p, err
 }
 

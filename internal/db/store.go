@@ -23,7 +23,7 @@ type Config struct {
 	// files stand beside it.
 	Path string
 
-	// Readers is how many reads run at once; default 4.
+	// Readers is how many short reads run at once; default 4. Four long ones (exports, verification) run beside them.
 	Readers int
 
 	// BusyTimeout is how long a write waits for another process that writes; default 10 s.
@@ -35,6 +35,7 @@ type Config struct {
 
 const (
 	defaultReaders      = 4
+	longReaders         = 4 // reads that may take long, beside the short ones
 	defaultBusyTimeout  = 10 * time.Second
 	defaultQueryTimeout = 5 * time.Second
 
@@ -52,12 +53,14 @@ type Store struct {
 	queryTimeout time.Duration
 
 	reads  *sql.DB // query_only connections
+	short  *readers
 	writes *sql.DB // one connection, owned by the writer
 	checks *sql.DB // one connection for checkpoints
 
 	w         *writer
 	cp        *checkpointer
 	tokens    tokenCache
+	memos     memos
 	cursorKey []byte // signs cursors; kept in settings so that cursors outlive a restart
 
 	closeOnce sync.Once
@@ -95,7 +98,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 	s := &Store{path: path, queryTimeout: cfg.QueryTimeout}
 	s.writes = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
-	s.reads = openPool(drv, readerDSN(path, cfg.BusyTimeout), cfg.Readers)
+	s.reads = openPool(drv, readerDSN(path, cfg.BusyTimeout), cfg.Readers+longReaders)
+	s.short = newReaders(s.reads, cfg.Readers)
 	s.checks = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.closePools())
@@ -105,15 +109,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 
 // start migrates, and sets the writer and the checkpointer to work.
 func (s *Store) start(ctx context.Context) error {
-	conn, err := s.writes.Conn(ctx)
+	conn, err := openConn(ctx, s.writes)
 	if err != nil {
 		return openError(s.path, err)
 	}
-	if err := migrate(ctx, conn, s.path); err != nil {
-		return errors.Join(err, conn.Close())
+	if err := migrate(ctx, conn.sql, s.path); err != nil {
+		return errors.Join(err, conn.close())
 	}
-	if s.cursorKey, err = loadCursorKey(ctx, conn); err != nil {
-		return errors.Join(openError(s.path, err), conn.Close())
+	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
+		return errors.Join(openError(s.path, err), conn.close())
 	}
 	s.cp = startCheckpointer(s.checks)
 	s.w = startWriter(conn, s.writes, s.cp)
@@ -131,6 +135,7 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) closePools() error {
+	// Connections that a reader holds close when it ends; the pools refuse new ones.
 	return errors.Join(s.reads.Close(), s.checks.Close(), s.writes.Close())
 }
 

@@ -3,44 +3,22 @@ package db
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"time"
 )
-
-// errBadConn makes database/sql throw a connection away.
-var errBadConn = driver.ErrBadConn
 
 // tx is the transaction that a piece of work runs in. Statements run without the caller's context: once begun, they are
 // finished or fail by themselves, since an interrupt would cost everybody else in the batch their work.
 type tx struct {
-	w   *writer
-	now time.Time // one for the whole transaction, UTC, microseconds
+	conn *conn
+	now  time.Time // one for the whole transaction, UTC, microseconds
 
 	// Last event of the journal, read inside this transaction before the first append.
 	head      head
 	headKnown bool
 }
 
-// stmt prepares a statement once for the connection. Statements are few: every text is a constant, or put together from few
-// constants.
-func (t *tx) stmt(query string) (*sql.Stmt, error) {
-	if stmt := t.w.stmts[query]; stmt != nil {
-		return stmt, nil
-	}
-	stmt, err := t.w.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, err
-	}
-	t.w.stmts[query] = stmt
-	return stmt, nil
-}
-
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	stmt, err := t.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.ExecContext(context.Background(), args...)
+	return t.conn.exec(context.Background(), query, args...)
 }
 
 // changed executes a statement and counts the rows that it changed.
@@ -53,19 +31,7 @@ func (t *tx) changed(query string, args ...any) (int64, error) {
 }
 
 func (t *tx) row(query string, args []any, dest ...any) error {
-	stmt, err := t.stmt(query)
-	if err != nil {
-		return err
-	}
-	return stmt.QueryRowContext(context.Background(), args...).Scan(dest...)
-}
-
-func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
-	stmt, err := t.stmt(query)
-	if err != nil {
-		return nil, err
-	}
-	return stmt.QueryContext(context.Background(), args...)
+	return t.conn.row(context.Background(), query, args, dest...)
 }
 
 // micros is how a time is stored: Unix microseconds, NULL for the zero time.

@@ -64,9 +64,11 @@ func errUnauthorized() error {
 func (s *Store) readToken(ctx context.Context, tokenHash [sha256.Size]byte, now time.Time) (cachedToken, error) {
 	token := cachedToken{read: now}
 	var expires, used instant
-	err := s.reads.QueryRowContext(ctx, `SELECT t.id, t.vendor, t.expires, t.last_used, v.paused
-			FROM tokens t JOIN vendors v ON v.name = t.vendor WHERE t.hash = ? AND t.revoked IS NULL`, tokenHash[:]).
-		Scan(&token.client.TokenID, &token.client.Vendor, &expires, &used, &token.client.Paused)
+	err := s.short.with(ctx, func(c *conn) error {
+		return c.row(context.WithoutCancel(ctx), `SELECT t.id, t.vendor, t.expires, t.last_used, v.paused
+			FROM tokens t JOIN vendors v ON v.name = t.vendor WHERE t.hash = ? AND t.revoked IS NULL`,
+			[]any{tokenHash[:]}, &token.client.TokenID, &token.client.Vendor, &expires, &used, &token.client.Paused)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		s.tokens.mu.Lock()
 		delete(s.tokens.tokens, tokenHash)

@@ -42,11 +42,10 @@ type writer struct {
 	ended   chan struct{} // closed when the goroutine is gone
 
 	// The rest is the goroutine's own.
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
+	conn *conn // nil after a failure: the next batch opens another
 }
 
-func startWriter(conn *sql.Conn, pool *sql.DB, cp *checkpointer) *writer {
+func startWriter(conn *conn, pool *sql.DB, cp *checkpointer) *writer {
 	w := &writer{
 		pool:    pool,
 		cp:      cp,
@@ -54,7 +53,6 @@ func startWriter(conn *sql.Conn, pool *sql.DB, cp *checkpointer) *writer {
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 		conn:    conn,
-		stmts:   make(map[string]*sql.Stmt),
 	}
 	go w.loop()
 	return w
@@ -182,7 +180,7 @@ func (w *writer) transact(batch []*work) (results []error, err error) {
 	if err := w.connect(); err != nil {
 		return results, failure("open the writing connection", err)
 	}
-	t := &tx{w: w}
+	t := &tx{conn: w.conn}
 	if _, err := t.exec(`BEGIN IMMEDIATE`); err != nil {
 		return results, failure("begin a transaction", err)
 	}
@@ -235,34 +233,20 @@ func (t *tx) within(fn func(*tx) error) (result, fatal error) {
 }
 
 // connect opens a new connection where the last one was dropped.
-func (w *writer) connect() error {
-	if w.conn != nil {
-		return nil
+func (w *writer) connect() (err error) {
+	if w.conn == nil {
+		w.conn, err = openConn(context.Background(), w.pool)
 	}
-	conn, err := w.pool.Conn(context.Background())
-	if err != nil {
-		return err
-	}
-	w.conn = conn
-	return nil
+	return err
 }
 
-// dropConn closes the connection for good, and with it whatever transaction it was in.
 func (w *writer) dropConn() error {
 	if w.conn == nil {
 		return nil
 	}
-	var errs []error
-	for _, stmt := range w.stmts {
-		errs = append(errs, stmt.Close())
-	}
-	clear(w.stmts)
-	// database/sql discards a connection whose Raw function answers ErrBadConn instead of keeping it for later.
-	if err := w.conn.Raw(func(any) error { return errBadConn }); err != nil && !errors.Is(err, errBadConn) {
-		errs = append(errs, err)
-	}
+	err := w.conn.close()
 	w.conn = nil
-	return errors.Join(errs...)
+	return err
 }
 
 // write runs fn in the writer.

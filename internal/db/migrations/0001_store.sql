@@ -9,7 +9,8 @@ CREATE TABLE vendors (
     -- ended (the quota's measure), and the last ordinal given out.
     total    INTEGER NOT NULL DEFAULT 0 CHECK (total >= 0),
     live     INTEGER NOT NULL DEFAULT 0 CHECK (live >= 0 AND live <= total),
-    last_ord INTEGER NOT NULL DEFAULT 0 CHECK (last_ord >= total)
+    last_ord INTEGER NOT NULL DEFAULT 0 CHECK (last_ord >= total),
+    changes  INTEGER NOT NULL DEFAULT 0 -- grows with every change of one of its engagements
 ) STRICT, WITHOUT ROWID;
 
 -- Ordinals of a vendor that no longer stand in its list, counted per 1024: the offset of a page is found by walking these
@@ -85,7 +86,7 @@ CREATE TABLE engagements (
     external_id TEXT,
     email_key   TEXT,                                          -- the first address
     other_keys  TEXT,                                          -- the further ones, a line each; engagement_emails has them too
-    worker_key  TEXT,
+    worker_id   TEXT,
     end_date    TEXT,                                          -- as the vendor sent it, folded
     active      INTEGER NOT NULL CHECK (active IN (0, 1)),
 
@@ -114,7 +115,7 @@ CREATE UNIQUE INDEX engagements_ord ON engagements (vendor, ord) WHERE deleted =
 CREATE UNIQUE INDEX engagements_user ON engagements (vendor, user_key) WHERE deleted = 0;
 CREATE UNIQUE INDEX engagements_external ON engagements (vendor, external_id) WHERE deleted = 0 AND external_id IS NOT NULL;
 CREATE INDEX engagements_email ON engagements (vendor, email_key) WHERE deleted = 0;
-CREATE INDEX engagements_worker ON engagements (vendor, worker_key) WHERE deleted = 0 AND worker_key IS NOT NULL;
+CREATE INDEX engagements_worker ON engagements (vendor, worker_id) WHERE deleted = 0 AND worker_id IS NOT NULL;
 CREATE INDEX engagements_end_date ON engagements (vendor, end_date) WHERE deleted = 0 AND end_date IS NOT NULL;
 CREATE INDEX engagements_active ON engagements (vendor, active, ord) WHERE deleted = 0;
 CREATE INDEX engagements_created ON engagements (vendor, created) WHERE deleted = 0;

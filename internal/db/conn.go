@@ -1,0 +1,138 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+)
+
+// maxStatements bounds the prepared statements of one connection. Their texts are constants, or put together from few; only the
+// filters of list queries come in many shapes.
+const maxStatements = 256
+
+// conn is one connection with its prepared statements: preparing costs more than most statements do. It is used by one
+// goroutine at a time.
+type conn struct {
+	sql   *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
+	c, err := pool.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{sql: c, stmts: make(map[string]*sql.Stmt)}, nil
+}
+
+func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt := c.stmts[query]; stmt != nil {
+		return stmt, nil
+	}
+	if len(c.stmts) >= maxStatements {
+		if err := c.forget(); err != nil {
+			return nil, err
+		}
+	}
+	stmt, err := c.sql.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = stmt
+	return stmt, nil
+}
+
+func (c *conn) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	stmt, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+func (c *conn) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	stmt, err := c.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+// row reads one row into dest; sql.ErrNoRows if there is none.
+func (c *conn) row(ctx context.Context, query string, args []any, dest ...any) error {
+	stmt, err := c.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	return stmt.QueryRowContext(ctx, args...).Scan(dest...)
+}
+
+// forget closes the prepared statements.
+func (c *conn) forget() error {
+	var errs []error
+	for _, stmt := range c.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	clear(c.stmts)
+	return errors.Join(errs...)
+}
+
+// close closes the connection for good, and with it whatever transaction it was in.
+func (c *conn) close() error {
+	err := c.forget()
+	// database/sql throws a connection away whose Raw function answers ErrBadConn, instead of keeping it for the next caller.
+	if raw := c.sql.Raw(func(any) error { return driver.ErrBadConn }); raw != nil && !errors.Is(raw, driver.ErrBadConn) && !errors.Is(raw, sql.ErrConnDone) {
+		err = errors.Join(err, raw)
+	}
+	return err
+}
+
+// readers are connections for short reads. Long ones (exports, verification) take a connection of the pool to themselves.
+type readers struct {
+	pool *sql.DB
+	idle chan *conn // nil: a place whose connection is not open yet
+}
+
+func newReaders(pool *sql.DB, n int) *readers {
+	r := &readers{pool: pool, idle: make(chan *conn, n)}
+	for range n {
+		r.idle <- nil
+	}
+	return r
+}
+
+// with runs fn on a connection. A connection on which anything failed is not used again.
+func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
+	var c *conn
+	select {
+	case c = <-r.idle:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { r.idle <- c }()
+	if c == nil {
+		var err error
+		if c, err = openConn(ctx, r.pool); err != nil {
+			return err
+		}
+	}
+	err := fn(c)
+	if err != nil && extendedCode(err) != 0 || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		err = errors.Join(err, c.close())
+		c = nil
+	}
+	return err
+}
+
+// snapshot runs fn in a transaction, so that all it reads belongs together.
+func (r *readers) snapshot(ctx context.Context, fn func(*conn) error) error {
+	return r.with(ctx, func(c *conn) error {
+		if _, err := c.exec(ctx, `BEGIN`); err != nil {
+			return err
+		}
+		err := fn(c)
+		_, end := c.exec(context.WithoutCancel(ctx), `ROLLBACK`)
+		return errors.Join(err, end)
+	})
+}
