@@ -28,10 +28,10 @@ type supported struct {
 	Supported bool `json:"supported"`
 }
 
-func newDiscovery(d *Door) (*discovery, error) {
+func newDiscovery(d *Door, c *Config) (*discovery, error) {
 	out := &discovery{}
 	var err error
-	if out.config, err = json.Marshal(d.config()); err != nil {
+	if out.config, err = json.Marshal(d.config(c)); err != nil {
 		return nil, fmt.Errorf("scim: service provider configuration: %w", err)
 	}
 	for _, t := range []*resourceType{d.users, d.group} {
@@ -51,12 +51,12 @@ func newDiscovery(d *Door) (*discovery, error) {
 	return out, nil
 }
 
-func (d *Door) config() map[string]any {
+func (d *Door) config(c *Config) map[string]any {
 	l := d.limits
 	return map[string]any{
 		"schemas":        []string{"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"},
 		"patch":          supported{true},
-		"bulk":           map[string]any{"supported": false, "maxOperations": l.BulkOps, "maxPayloadSize": l.BulkBody},
+		"bulk":           map[string]any{"supported": true, "maxOperations": l.BulkOps, "maxPayloadSize": l.BulkBody},
 		"filter":         map[string]any{"supported": true, "maxResults": l.MaxPage},
 		"changePassword": supported{false},
 		"sort":           supported{true},
@@ -64,11 +64,37 @@ func (d *Door) config() map[string]any {
 		"pagination": map[string]any{ // RFC 9865 section 4
 			"cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": l.Page, "maxPageSize": l.MaxPage,
 		},
-		"authenticationSchemes": []map[string]any{{
-			"type": "oauthbearertoken", "name": "Bearer token", "primary": true, "specUri": "https://www.rfc-editor.org/info/rfc6750",
-			"description": "The token that the customer gave to the vendor, in the Authorization header.",
-		}},
+		"authenticationSchemes": ways(c),
 	}
+}
+
+// ways lists how a vendor can sign in here; which of them one vendor may use, the customer tells it.
+func ways(c *Config) []map[string]any {
+	bearer := "The token that the customer gave to the vendor, in the Authorization header."
+	basic, certificate := false, false
+	for _, s := range c.SignIn {
+		if s.JWT != nil {
+			bearer = "The token that the customer gave to the vendor, or an access token of the issuer agreed on, in the Authorization header."
+		}
+		basic = basic || s.Basic
+		certificate = certificate || len(s.Certificates) > 0
+	}
+	all := []map[string]any{{
+		"type": "oauthbearertoken", "name": "Bearer token", "primary": true, "specUri": "https://www.rfc-editor.org/info/rfc6750", "description": bearer,
+	}}
+	if basic {
+		all = append(all, map[string]any{
+			"type": "httpbasic", "name": "HTTP Basic", "primary": false, "specUri": "https://www.rfc-editor.org/info/rfc7617",
+			"description": "The vendor's name as user, its token as password, where the customer has agreed to it.",
+		})
+	}
+	if certificate {
+		all = append(all, map[string]any{
+			"type": "tls", "name": "TLS client certificate", "primary": false, "specUri": "https://www.rfc-editor.org/info/rfc8446",
+			"description": "A client certificate whose subject the customer has named.",
+		})
+	}
+	return all
 }
 
 func schemaBody(s schema.Schema) map[string]any {

@@ -1,11 +1,14 @@
 package scim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -29,6 +32,17 @@ type Config struct {
 	// request, which is right where no proxy stands in between.
 	PublicURL string
 	Limits    Limits
+
+	// SignIn is, by vendor, how it may sign in besides its bearer tokens. Paused is required where one signs in without a
+	// stored token: it says whether an operator has paused the vendor.
+	SignIn map[string]SignIn
+	Paused func(ctx context.Context, vendor string) (bool, error)
+
+	// Proxies are the reverse proxies whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+
+	// HTTP is how issuers of access tokens are called; nil: http.DefaultTransport.
+	HTTP http.RoundTripper
 }
 
 // Door is the SCIM service provider.
@@ -46,8 +60,10 @@ type Door struct {
 	shown  *discovery
 	gates  gates
 	locks  [256]sync.Mutex // for writers of one engagement that lost a race (write.go)
-	refuse refusals
 	router *echo.Echo
+
+	signIns  *signIns
+	refusals refusals
 }
 
 // New makes a Door. It refuses missing parts and a malformed PublicURL.
@@ -71,15 +87,18 @@ func New(c Config) (*Door, error) {
 		}
 	}
 	d := &Door{
-		store: c.Store, vendors: c.Vendors, groups: c.Groups, wake: c.Wake, log: c.Logger.With("component", "scim"),
+		store: c.Store, vendors: c.Vendors, groups: c.Groups, wake: c.Wake, log: c.Logger,
 		public: strings.TrimSuffix(strings.TrimSuffix(c.PublicURL, "/"), Base), limits: c.Limits.withDefaults(),
 		users: userType(), group: groupType(),
 	}
-	shown, err := newDiscovery(d)
+	shown, err := newDiscovery(d, &c)
 	if err != nil {
 		return nil, err
 	}
 	d.shown = shown
+	if d.signIns, err = newSignIns(&c); err != nil {
+		return nil, err
+	}
 	d.gates.limits = d.limits
 	d.router = d.routes()
 	return d, nil
@@ -93,6 +112,7 @@ func (d *Door) routes() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = d.fail
 	e.Pre(trimSlash)
+	e.Use(survive)
 	g := e.Group(Base)
 
 	g.GET("/ServiceProviderConfig", d.open((*call).providerConfig)) // public: it says how to sign in (RFC 7643 section 5)
@@ -108,8 +128,38 @@ func (d *Door) routes() *echo.Echo {
 	g.PATCH("/Users/:id", d.vendor((*call).patchUser))
 	g.DELETE("/Users/:id", d.vendor((*call).deleteUser))
 
+	g.POST("/Users/.search", d.vendor((*call).searchUsers))
+
+	g.GET("/Groups", d.vendor((*call).listGroups))
+	g.GET("/Groups/:id", d.vendor((*call).getGroup))
+	g.POST("/Groups", d.vendor((*call).writeGroup))
+	g.PUT("/Groups/:id", d.vendor((*call).writeGroup))
+	g.PATCH("/Groups/:id", d.vendor((*call).writeGroup))
+	g.DELETE("/Groups/:id", d.vendor((*call).writeGroup))
+	g.POST("/Groups/.search", d.vendor((*call).searchGroups))
+
+	g.GET("", d.vendor((*call).listAll))
+	g.POST("/.search", d.vendor((*call).searchAll))
+	g.POST("/Bulk", d.vendor((*call).bulk))
+
 	g.Any("/Me", d.vendor(me))
 	return e
+}
+
+// survive keeps one broken request from taking the process down.
+func survive(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			switch p := recover(); p {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(p)
+			default:
+				err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			}
+		}()
+		return next(c)
+	}
 }
 
 // trimSlash takes /Users/ for /Users.

@@ -38,11 +38,11 @@ func (k *call) answerUsers(q *query) error {
 }
 
 // findUsers asks the store.
-func (k *call) findUsers(q *query, t *resourceType) (contractor.Page, int, error) {
+func (k *call) findUsers(q *query, t *resourceType, others ...*resourceType) (contractor.Page, int, error) {
 	start, count := q.page(k.door.limits)
 	ask := contractor.Query{Vendor: k.vendor.Name, Start: start - 1, Count: count, Cursor: q.cursor, UseCursor: q.byCursor}
 	if q.filter != "" {
-		where, err := parseFilter(q.filter, t, k.door.limits.filter())
+		where, err := parseFilter(q.filter, t, k.door.limits.filter(), others...)
 		if err != nil {
 			return contractor.Page{}, start, err
 		}
@@ -54,7 +54,11 @@ func (k *call) findUsers(q *query, t *resourceType) (contractor.Page, int, error
 		}
 	}
 	by, descending, err := q.order(t)
-	if err != nil {
+	switch {
+	case err == nil:
+	case len(others) > 0 && others[0].lookup(q.sortBy) != nil: // an attribute that only the other type has
+		by = nil
+	default:
 		return contractor.Page{}, start, err
 	}
 	if by != nil {

@@ -143,7 +143,9 @@ func (m *memory) Delete(_ context.Context, vendor, id string, version int64, now
 	return nil
 }
 
-func (m *memory) Members(context.Context, string, contractor.EntitlementKey) ([]Member, error) { return nil, nil }
+func (m *memory) Members(context.Context, string, contractor.EntitlementKey) ([]Member, error) {
+	return nil, nil
+}
 
 func (m *memory) Refused(_ context.Context, ev audit.Event) error {
 	m.mu.Lock()

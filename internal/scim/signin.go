@@ -1,115 +1,214 @@
 package scim
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
-	"net"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
-	"sync"
-	"time"
 
-	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 )
 
-// signIn finds out which vendor calls. Every refusal of credentials reads alike, whatever was wrong with them.
+// SignIn says how a vendor may sign in besides its bearer tokens, and from where.
+type SignIn struct {
+	// Basic admits HTTP Basic with the vendor's name as user and one of its tokens as password (SAP IPS has nothing else at
+	// times).
+	Basic bool
+
+	// JWT admits access tokens of an OAuth2 issuer; nil: none.
+	JWT *JWT
+
+	// Certificates admits TLS client certificates that the listener has verified, by subject ("CN=acme,O=Acme") or by a
+	// subject alternative name ("dns:scim.acme.example", "uri:spiffe://…", "email:…").
+	Certificates []string
+
+	// Networks are where the vendor may come from, whatever it signs in with; empty: from everywhere.
+	Networks []netip.Prefix
+}
+
+// signIns is how everybody signs in.
+type signIns struct {
+	store   Store
+	vendors map[string]SignIn
+	issuers map[string]*issuer // by URL
+	paused  func(ctx context.Context, vendor string) (bool, error)
+	proxies []netip.Prefix
+}
+
+// newSignIns refuses settings under which two vendors could not be told apart.
+func newSignIns(c *Config) (*signIns, error) {
+	s := &signIns{store: c.Store, vendors: c.SignIn, issuers: map[string]*issuer{}, paused: c.Paused, proxies: c.Proxies}
+	certificates := map[string]string{}
+	for name, v := range c.SignIn {
+		if (v.JWT != nil || len(v.Certificates) > 0) && c.Paused == nil {
+			return nil, errors.New("scim: vendors that sign in without a stored token need Paused")
+		}
+		for _, p := range v.Certificates {
+			if other, taken := certificates[p]; taken {
+				return nil, fmt.Errorf("scim: the certificate %q is given to both %s and %s", p, other, name)
+			}
+			certificates[p] = name
+		}
+		if v.JWT == nil {
+			continue
+		}
+		if err := v.JWT.check(); err != nil {
+			return nil, fmt.Errorf("scim: vendor %s: %w", name, err)
+		}
+		i := s.issuers[v.JWT.Issuer]
+		if i == nil {
+			i = newIssuer(v.JWT.Issuer, c.HTTP)
+			s.issuers[v.JWT.Issuer] = i
+		}
+		i.vendors = append(i.vendors, audienceOf{name, v.JWT})
+	}
+	for _, i := range s.issuers {
+		if err := i.check(); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// signIn finds out which vendor calls.
 func (k *call) signIn() error {
-	d, r := k.door, k.Request()
-	client, err := d.authenticate(k, r)
+	d := k.door
+	client, err := d.signIns.identify(k)
 	if err != nil {
 		var e *contractor.Error
-		if errors.As(err, &e) && e.Code == contractor.CodeUnauthorized {
-			d.refused(k, "", e.Message)
+		if errors.As(err, &e) && (e.Code == contractor.CodeUnauthorized || e.Code == contractor.CodeForbidden) {
+			d.refused(k, client.Vendor, e)
 		}
 		return err
 	}
 	v, ok := d.vendors(client.Vendor)
 	if !ok {
-		d.refused(k, client.Vendor, "the vendor is not in the mapping")
-		return contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but the customer's mapping has no vendor of this name; ask the customer to add it")
+		err := contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but the customer's mapping has no vendor of this name; ask the customer to add it")
+		d.refused(k, client.Vendor, err)
+		return err
 	}
 	k.client, k.vendor = client, v
 	return nil
 }
 
-// authenticate reads the credentials of a request.
-func (d *Door) authenticate(k *call, r *http.Request) (Client, error) {
-	scheme, cred, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+// identify reads the credentials of a request, and checks where it comes from.
+func (s *signIns) identify(k *call) (Client, error) {
+	client, err := s.credentials(k)
+	if err != nil {
+		return client, err
+	}
+	networks := s.vendors[client.Vendor].Networks
+	if len(networks) == 0 {
+		return client, nil
+	}
+	from := s.address(k.Request())
+	for _, n := range networks {
+		if n.Contains(from) {
+			return client, nil
+		}
+	}
+	return client, contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but this address may not use them; ask the customer to add it to the vendor's networks")
+}
+
+func (s *signIns) credentials(k *call) (Client, error) {
+	r := k.Request()
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return s.certificate(k)
+	}
+	scheme, cred, _ := strings.Cut(header, " ")
 	cred = strings.TrimSpace(cred)
 	switch {
-	case !ok || cred == "":
-		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "no credentials; send the vendor's token as Authorization: Bearer …")
-	case strings.EqualFold(scheme, "bearer"):
-		return d.store.Authenticate(k.ctx, HashToken(cred), k.now)
+	case strings.EqualFold(scheme, "bearer") && looksLikeJWT(cred):
+		return s.jwt(k, cred)
+	case strings.EqualFold(scheme, "bearer") && cred != "":
+		return s.store.Authenticate(k.ctx, HashToken(cred), k.now)
+	case strings.EqualFold(scheme, "basic"):
+		return s.basic(k)
 	}
 	return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "this way of signing in is not offered; send the vendor's token as Authorization: Bearer …")
 }
 
-// refusalPause is how long refusals from one address are only counted after one was journaled: a client with an old token
-// that retries must not fill the journal.
-const refusalPause = time.Minute
-
-// refusalPlaces bounds the addresses that are told apart; beyond it they share one place.
-const refusalPlaces = 1000
-
-// refusals decide which failed sign-ins are journaled.
-type refusals struct {
-	mu   sync.Mutex
-	seen map[string]*refusal
-}
-
-type refusal struct {
-	until   time.Time
-	skipped int
-}
-
-// note counts a refusal. yes: it is to be journaled, with the number of those that were not since the last.
-func (r *refusals) note(place string, now time.Time) (skipped int, yes bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil {
-		r.seen = map[string]*refusal{}
+func (s *signIns) basic(k *call) (Client, error) {
+	user, password, ok := k.Request().BasicAuth()
+	if !ok {
+		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "the Basic credentials are malformed")
 	}
-	if r.seen[place] == nil && len(r.seen) >= refusalPlaces {
-		for p, old := range r.seen {
-			if now.After(old.until) {
-				delete(r.seen, p)
+	client, err := s.store.Authenticate(k.ctx, HashToken(password), k.now)
+	if err != nil {
+		return client, err
+	}
+	if client.Vendor != user || !s.vendors[client.Vendor].Basic {
+		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "user and password are the vendor's name and its token, where the customer has set basic for the vendor")
+	}
+	return client, nil
+}
+
+// certificate signs in by the client certificate, if the listener asked for one and verified it.
+func (s *signIns) certificate(k *call) (Client, error) {
+	none := contractor.Errorf(contractor.CodeUnauthorized, "no credentials; send the vendor's token as Authorization: Bearer …")
+	state := k.Request().TLS
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return Client{}, none
+	}
+	leaf := state.VerifiedChains[0][0]
+	has := map[string]bool{leaf.Subject.String(): true}
+	for _, n := range leaf.DNSNames {
+		has["dns:"+n] = true
+	}
+	for _, u := range leaf.URIs {
+		has["uri:"+u.String()] = true
+	}
+	for _, e := range leaf.EmailAddresses {
+		has["email:"+e] = true
+	}
+	for name, v := range s.vendors {
+		for _, p := range v.Certificates {
+			if has[p] {
+				return s.known(k.ctx, name, "certificate")
 			}
 		}
-		if len(r.seen) >= refusalPlaces {
-			place = ""
-		}
 	}
-	e := r.seen[place]
-	if e == nil {
-		e = &refusal{}
-		r.seen[place] = e
-	}
-	if now.Before(e.until) {
-		e.skipped++
-		return 0, false
-	}
-	skipped, e.skipped, e.until = e.skipped, 0, now.Add(refusalPause)
-	return skipped, true
+	return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "no vendor has this certificate; ask the customer to name its subject")
 }
 
-// refused journals a failed sign-in. That the journal could not be written is told to the operator, not to the stranger.
-func (d *Door) refused(k *call, vendor, why string) {
-	remote, _, err := net.SplitHostPort(k.Request().RemoteAddr)
+// known makes the client of a vendor that signed in without a stored token.
+func (s *signIns) known(ctx context.Context, vendor, by string) (Client, error) {
+	paused, err := s.paused(ctx, vendor)
 	if err != nil {
-		remote = k.Request().RemoteAddr
+		return Client{}, fmt.Errorf("whether vendor %s is paused: %w", vendor, err)
 	}
-	skipped, yes := d.refuse.note(vendor+" "+remote, k.now)
-	if !yes {
-		return
+	return Client{Vendor: vendor, TokenID: by, Paused: paused}, nil
+}
+
+// address is where a request comes from. A proxy's word is taken only from a proxy that the operator named.
+func (s *signIns) address(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
 	}
-	ev := audit.Event{
-		Time: k.now, Kind: "client.refused", Actor: audit.Actor{Kind: audit.ActorVendor, Name: vendor}, Outcome: audit.Failed, Reason: why, Vendor: vendor,
+	at := ap.Addr().Unmap()
+	var hops []string
+	for _, line := range r.Header.Values("X-Forwarded-For") {
+		hops = append(hops, strings.Split(line, ",")...)
 	}
-	ev.Detail, _ = json.Marshal(map[string]any{"method": k.Request().Method, "skipped": skipped})
-	ev.Personal, _ = json.Marshal(map[string]string{"address": remote})
-	if err := d.store.Refused(k.ctx, ev); err != nil {
-		d.log.Error("a refused sign-in could not be journaled", "error", err)
+	for i := len(hops) - 1; i >= 0 && s.isProxy(at); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return netip.Addr{}
+		}
+		at = hop.Unmap()
 	}
+	return at
+}
+
+func (s *signIns) isProxy(a netip.Addr) bool {
+	for _, p := range s.proxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
 }
