@@ -117,7 +117,9 @@ func (b *builder) finishCatalog() {
 				if b.sponsor.fallback == "group:"+e.ID {
 					continue
 				}
-				b.warnKey(path("catalog", section, name), "no rule grants %q", name)
+				if b.problems.Err() == nil {
+					b.warnKey(path("catalog", section, name), "no rule grants %q", name)
+				}
 			}
 			b.catalog = append(b.catalog, e)
 		}

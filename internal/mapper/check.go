@@ -143,7 +143,7 @@ func (c *check) unknownName(name string) string {
 	if s := strictyaml.Suggest(name, fieldNames(c.fields)); s != "" {
 		return fmt.Sprintf("%q is not known (did you mean c.%s?); text stands in quotes", name, s)
 	}
-	return fmt.Sprintf("%q is not known; a field is written c.%s, text in quotes, and conditions and lists must be defined in this file", name, name)
+	return fmt.Sprintf("%q is not known; text stands in quotes (\"%s\"), a field is written c.department", name, name)
 }
 
 // condition writes a named condition out in place of its name.
@@ -190,6 +190,7 @@ func (c *check) member(n *ast.Node, node *ast.MemberNode, parent ast.Node) kind 
 		return c.report(at, "c.%s can be unknown; write c.%s == true or c.%s == false", f.name, f.name, f.name)
 	}
 	ast.Patch(n, &ast.IdentifierNode{Value: f.slot})
+	(*n).SetLocation(base.Location()) // later mistakes point at the c
 	return f.kind
 }
 

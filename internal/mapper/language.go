@@ -106,7 +106,7 @@ func (l *language) compile(source string, want ...kind) (*expression, []mistake)
 	c := &check{language: l, source: []rune(source)}
 	got := c.visit(&tree.Node, nil)
 	if len(c.mistakes) == 0 && got != unknown && !slices.Contains(want, got) {
-		c.report(0, "%s is wanted here, and this is %s", oneOf(want), got)
+		c.report(0, "%s is wanted here, and this is %s%s", oneOf(want), got, compareHint(got, want))
 	}
 	if len(c.mistakes) > 0 {
 		return nil, c.inBytes()

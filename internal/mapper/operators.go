@@ -1,6 +1,8 @@
 package mapper
 
 import (
+	"slices"
+
 	"github.com/expr-lang/expr/ast"
 )
 
@@ -16,10 +18,10 @@ func (c *check) binary(n *ast.Node, node *ast.BinaryNode) kind {
 	switch op := node.Operator; op {
 	case "and", "or", "&&", "||":
 		if l != truth && l != unknown {
-			c.report(node.Left.Location().From, "%s wants true or false on both sides, and this is %s%s", op, l, compareHint(l))
+			c.report(node.Left.Location().From, "%s wants true or false on both sides, and this is %s%s", op, l, compareHint(l, []kind{truth}))
 		}
 		if r != truth && r != unknown {
-			c.report(node.Right.Location().From, "%s wants true or false on both sides, and this is %s%s", op, r, compareHint(r))
+			c.report(node.Right.Location().From, "%s wants true or false on both sides, and this is %s%s", op, r, compareHint(r, []kind{truth}))
 		}
 		return truth
 	case "==", "!=":
@@ -51,8 +53,9 @@ func (c *check) binary(n *ast.Node, node *ast.BinaryNode) kind {
 	return c.report(at, "the operator %s cannot be used here", node.Operator)
 }
 
-func compareHint(k kind) string {
-	if k == text {
+// compareHint is for a text that stands where a condition is wanted.
+func compareHint(got kind, want []kind) string {
+	if got == text && slices.Contains(want, truth) {
 		return `; compare it: c.country == "DE"`
 	}
 	return ""

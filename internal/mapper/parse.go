@@ -90,8 +90,8 @@ func (b *builder) build() {
 	b.buildSponsor()
 	b.buildGuest()
 	b.buildRules()
-	b.finishCatalog()
 	b.buildTests()
+	b.finishCatalog()
 	b.lint()
 }
 
@@ -356,7 +356,8 @@ func orKnown(suggestion string, known []string) string {
 	if suggestion != "" {
 		return suggestion
 	}
-	return fmt.Sprintf("; there are %s and extension_<app id>_<name>", strings.Join(known, ", "))
+	known = slices.DeleteFunc(slices.Clone(known), func(s string) bool { return strings.HasPrefix(s, "extensionAttribute") })
+	return fmt.Sprintf("; there are %s, extensionAttribute1 to 15 and extension_<app id>_<name>", strings.Join(known, ", "))
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -1,6 +1,7 @@
 package mapper
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -89,7 +90,8 @@ func (b *builder) ruleLimits(i int, f *fileRule, r *rule) {
 			r.sponsors = append(r.sponsors, b.expression(path("rules", i, "sponsor", "from", k), source, text))
 		}
 	}
-	if f.Grant == nil && !b.has("rules", i, "deny") && f.MaxDuration == nil && f.Until == "" && f.Sponsor == nil {
+	does := slices.ContainsFunc([]string{"grant", "deny", "max_duration", "until", "sponsor"}, func(key string) bool { return b.has("rules", i, key) })
+	if !does {
 		b.at(path("rules", i), "the rule %q does nothing; add grant:, deny:, max_duration:, until: or sponsor:", f.Name)
 	}
 }

@@ -236,7 +236,7 @@ func (b *builder) testWant(i int, f *fileTest, t *test) {
 	}
 	for _, n := range sortedKeys(f.Want.Guest) {
 		if _, ok := b.file.Guest[n]; !ok {
-			b.atKey(at("guest", n), "guest has no %q%s", n, didYouMean(n, sortedKeys(b.file.Guest)))
+			b.atKey(at("guest", n), "guest: sets no %q%s", n, didYouMean(n, sortedKeys(b.file.Guest)))
 		}
 	}
 	places := map[string]strictyaml.Problem{}

@@ -33,6 +33,10 @@ func syntaxMistake(source string, err error) mistake {
 		return mistake{0, "the expression is empty"}
 	case strings.Contains(fe.Message, "literal not terminated"):
 		return mistake{offset, "a text begins here and its closing quote is missing"}
+	case strings.Contains(fe.Message, "token EOF") && strings.HasSuffix(strings.TrimSpace(source), ","):
+		return mistake{len(source), "the expression ends here: # begins a comment in YAML; put the whole expression in single quotes"}
+	case strings.Contains(fe.Message, "token EOF") && strings.Count(source, "(") > strings.Count(source, ")"):
+		return mistake{len(source), `a closing ")" is missing`}
 	case strings.Contains(fe.Message, "token EOF"):
 		return mistake{len(source), "the expression ends too early; something is missing here"}
 	case strings.Contains(fe.Message, "exceeds maximum allowed nodes"):
@@ -46,6 +50,8 @@ func syntaxMistake(source string, err error) mistake {
 	}
 	word := firstWord(rest)
 	switch {
+	case word == "contains" || word == "startsWith" || word == "endsWith" || word == "matches":
+		return mistake{offset, fmt.Sprintf("%s stands between two texts: c.title %s \"x\"", word, word)}
 	case word == "AND" || word == "OR" || word == "NOT" || word == "IN":
 		return mistake{offset, fmt.Sprintf("%q is written in small letters: %s", word, strings.ToLower(word))}
 	case strings.EqualFold(word, "is") || strings.EqualFold(word, "equals"):

@@ -22,10 +22,11 @@ func profiles() []string {
 }
 
 // aliasFields are the record fields that an alias may fill, with "start" and "end" as the short words for the two dates.
+// managerEmail is read from the manager, whose own fields have aliases.
 func aliasFields() map[string]string {
 	m := map[string]string{"start": "startDate", "end": "endDate"}
 	for _, f := range recordFields() {
-		if f.index >= 0 && f.name != "active" && f.name != "otherEmails" && f.name != "userName" {
+		if f.index >= 0 && !slices.Contains([]string{"active", "otherEmails", "userName", "managerEmail"}, f.name) {
 			m[f.name] = f.name
 		}
 	}
@@ -157,8 +158,8 @@ func (b *builder) aliases(vendor string, aliases map[string][]string) map[string
 			at := path("vendors", vendor, "aliases", name, i)
 			switch {
 			case p == "":
-			case strings.ContainsAny(p, " \t\"'(){}") || strings.HasPrefix(p, ".") || strings.HasSuffix(p, "."):
-				b.at(at, "%q is not a path; write ext:sap.validTo, enterprise.organization or urn:…:User:attribute", p)
+			case !strings.Contains(p, "[") && strings.ContainsAny(p, " \t\"'(){}") || strings.HasPrefix(p, ".") || strings.HasSuffix(p, "."):
+				b.at(at, "%q is not a path; write ext:sap.validTo, ext:enterprise.organization or urn:…:User:attribute", p)
 			case slices.Contains(aliases[name][:i], p):
 				b.warn(at, "%q is in this list twice", p)
 			}
