@@ -21,7 +21,7 @@ func (c *Client) SetEnabled(ctx context.Context, id string, enabled bool) (contr
 		vet = c.plain // no waiting for a new guest's replicas: a 404 costs less than an open door
 	}
 	if err := vet(ctx, op, id); err != nil {
-		return c.goneIsDone(err, id, !enabled)
+		return c.goneIsDone(nil, err, id, !enabled)
 	}
 	k := write(op, http.MethodPatch, "/users/"+seg(id), map[string]any{"accountEnabled": enabled}, "User.EnableDisableAccount.All and User.Read.All")
 	if !enabled {
@@ -29,7 +29,7 @@ func (c *Client) SetEnabled(ctx context.Context, id string, enabled bool) (contr
 	}
 	ex, err := c.soon(ctx, id, k, nil)
 	if err != nil {
-		return c.goneIsDone(err, id, !enabled)
+		return c.goneIsDone(ex, err, id, !enabled)
 	}
 	return receipt(ex), nil
 }
@@ -39,13 +39,13 @@ func (c *Client) SetEnabled(ctx context.Context, id string, enabled bool) (contr
 func (c *Client) RevokeSessions(ctx context.Context, id string) (contractor.Receipt, error) {
 	const op = "revoke sessions"
 	if err := c.ours(ctx, op, id); err != nil {
-		return c.goneIsDone(err, id, true)
+		return c.goneIsDone(nil, err, id, true)
 	}
 	k := write(op, http.MethodPost, "/users/"+seg(id)+"/revokeSignInSessions", nil, "User.RevokeSessions.All")
 	k.timeout = closeTimeout
 	ex, err := c.soon(ctx, id, k, nil) // 200 {"value": true} and 204 are both documented
 	if err != nil {
-		return c.goneIsDone(err, id, true)
+		return c.goneIsDone(ex, err, id, true)
 	}
 	return receipt(ex), nil
 }
@@ -54,11 +54,11 @@ func (c *Client) RevokeSessions(ctx context.Context, id string) (contractor.Rece
 func (c *Client) DeleteGuest(ctx context.Context, id string) (contractor.Receipt, error) {
 	const op = "delete guest"
 	if err := c.ours(ctx, op, id); err != nil {
-		return c.goneIsDone(err, id, true)
+		return c.goneIsDone(nil, err, id, true)
 	}
 	ex, err := c.soon(ctx, id, write(op, http.MethodDelete, "/users/"+seg(id), nil, "User.DeleteRestore.All or User.ReadWrite.All"), nil)
 	if err != nil {
-		return c.goneIsDone(err, id, true)
+		return c.goneIsDone(ex, err, id, true)
 	}
 	key := strings.ToLower(id)
 	c.vetted.drop(key)
@@ -105,11 +105,15 @@ func (c *Client) RestoreGuest(ctx context.Context, id string) (contractor.Receip
 }
 
 // goneIsDone turns "not found" into success where that is what was wanted. A guest that is too new to be found is not gone.
-func (c *Client) goneIsDone(err error, id string, wanted bool) (contractor.Receipt, error) {
+// ex is the call that found nothing, nil if a look before it did.
+func (c *Client) goneIsDone(ex *exchange, err error, id string, wanted bool) (contractor.Receipt, error) {
 	err = c.notYet(err, id)
 	f, isFailure := asFailure(err)
-	if !wanted || !isFailure || f.Verdict != contractor.VerdictGone || f.Status != http.StatusNotFound {
+	switch {
+	case !wanted || !isFailure || f.Verdict != contractor.VerdictGone || f.Status != http.StatusNotFound:
 		return contractor.Receipt{}, err
+	case ex == nil:
+		return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, AlreadySo: true}, nil
 	}
-	return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, AlreadySo: true}, nil
+	return soReceipt(ex), nil
 }

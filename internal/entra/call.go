@@ -92,12 +92,13 @@ func (c *Client) do(ctx context.Context, k *call, out any) (*exchange, error) {
 	if k.body != nil {
 		var err error
 		if body, err = json.Marshal(k.body); err != nil {
-			return nil, &contractor.Failure{Op: k.op, Verdict: contractor.VerdictPermanent, Message: "the body cannot be written as JSON", Cause: err}
+			return &exchange{}, &contractor.Failure{Op: k.op, Verdict: contractor.VerdictPermanent, Message: "the body cannot be written as JSON", Cause: err}
 		}
 	}
-	refreshed := false
+	refreshed, doubt := false, false
 	for try := 1; ; try++ {
 		ex, err := c.attempt(ctx, k, body)
+		ex.doubt = doubt
 		if err == nil && out != nil {
 			err = decode(ex, out)
 		}
@@ -116,6 +117,7 @@ func (c *Client) do(ctx context.Context, k *call, out any) (*exchange, error) {
 		if !again {
 			return ex, f
 		}
+		doubt = doubt || f.Verdict == contractor.VerdictRetry && !ex.unsent()
 		c.log.Debug("sending again", "op", k.op, "try", try, "status", f.Status, "code", f.Code, "client_request_id", f.ClientRequestID)
 		if err := sleep(ctx, wait); err != nil {
 			return ex, err
@@ -145,7 +147,7 @@ func repeatIn(k *call, f *contractor.Failure, ex *exchange, try int) (time.Durat
 	case f.RetryAfter > 0:
 		return f.RetryAfter, f.RetryAfter <= maxThrottleWait
 	}
-	return backoff, f.Status == 0 || f.Status >= 500
+	return backoff, f.Status == 0 || f.Status >= 500 || ok(f.Status)
 }
 
 // attempt sends the call once, when the budget lets it.
@@ -257,16 +259,25 @@ func list[T any](ctx context.Context, c *Client, k *call) ([]T, error) {
 
 // receipt is the proof of a change.
 func receipt(ex *exchange) contractor.Receipt {
-	r := contractor.Receipt{RequestID: ex.header.Get("request-id"), ClientRequestID: ex.id}
-	if t, err := http.ParseTime(ex.header.Get("Date")); err == nil {
+	r := contractor.Receipt{RequestID: header(ex, "request-id"), ClientRequestID: ex.id}
+	if t, err := http.ParseTime(header(ex, "Date")); err == nil {
 		r.ServerTime = t
 	}
 	return r
 }
 
-// soReceipt is the proof that nothing had to be changed.
+// soReceipt is the proof that it is so and nothing has to be changed. If an earlier attempt of the same call may have done it,
+// it was not so before.
 func soReceipt(ex *exchange) contractor.Receipt {
 	r := receipt(ex)
-	r.AlreadySo = true
+	r.AlreadySo = !ex.doubt
 	return r
+}
+
+// proven drops the receipt of a call that came with an error after all.
+func proven(r contractor.Receipt, err error) (contractor.Receipt, error) {
+	if err != nil {
+		return contractor.Receipt{}, err
+	}
+	return r, nil
 }

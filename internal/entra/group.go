@@ -124,7 +124,7 @@ func (c *Client) RemoveMember(ctx context.Context, groupID, guestID string) (con
 		return contractor.Receipt{}, err
 	}
 	if err := c.plain(ctx, op, guestID); err != nil {
-		return c.goneIsDone(err, guestID, true)
+		return c.goneIsDone(nil, err, guestID, true)
 	}
 	return c.dropMember(ctx, op, groupID, guestID)
 }

@@ -74,14 +74,13 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 		if s == http.StatusNotFound {
 			err = c.notYet(err, a.GuestID)
 		}
-		return r, err
+		return proven(r, err)
 	}
 	// What a second adminAdd answers is not documented: look whether there is one already.
 	there, readErr := c.packages(ctx, a.GuestID)
 	if readErr != nil {
 		return contractor.Receipt{}, readErr
 	}
-	f, _ := asFailure(err)
 	for _, p := range there {
 		if !strings.EqualFold(p.PackageID, a.PackageID) {
 			continue
@@ -94,8 +93,10 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 		if handle == "" {
 			handle = p.AssignmentID
 		}
-		return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, Handle: handle, AlreadySo: true}, nil
+		r.Handle = handle
+		return r, nil
 	}
+	f, _ := asFailure(err)
 	f.Verdict = contractor.VerdictRefused
 	f.Message = "entitlement management refused the assignment; check that package and policy of the mapping's catalog belong together, that the policy allows direct assignment, custom schedules and this length, and that the catalog is enabled for external users"
 	return contractor.Receipt{}, f
@@ -117,10 +118,10 @@ func (c *Client) MovePackage(ctx context.Context, a contractor.Assignment) (cont
 	if err := c.ours(ctx, op, a.GuestID); err != nil {
 		return contractor.Receipt{}, err
 	}
-	return c.request(ctx, op, assignmentRequest{
+	return proven(c.request(ctx, op, assignmentRequest{
 		RequestType: "adminUpdate", Schedule: &scheduleInfo{Expiration: until(a.End)}, Assignment: assignmentTarget{ID: id},
 		Justification: short(a.Justification),
-	})
+	}))
 }
 
 // UnassignPackage ends an assignment. A request that is not delivered yet cannot be cancelled by an application: that is a
@@ -135,11 +136,11 @@ func (c *Client) UnassignPackage(ctx context.Context, a contractor.Assignment) (
 		return contractor.Receipt{AlreadySo: true}, nil
 	}
 	if err := c.plain(ctx, op, a.GuestID); err != nil {
-		return c.goneIsDone(err, a.GuestID, true)
+		return c.goneIsDone(nil, err, a.GuestID, true)
 	}
 	r, err := c.request(ctx, op, assignmentRequest{RequestType: "adminRemove", Assignment: assignmentTarget{ID: id}})
 	if s := status(err); s != http.StatusBadRequest && s != http.StatusNotFound && s != http.StatusConflict {
-		return r, err
+		return proven(r, err)
 	}
 	there, readErr := c.packages(ctx, a.GuestID)
 	if readErr != nil {
@@ -150,8 +151,7 @@ func (c *Client) UnassignPackage(ctx context.Context, a contractor.Assignment) (
 			return contractor.Receipt{}, err
 		}
 	}
-	f, _ := asFailure(err) // expired or removed meanwhile
-	return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, AlreadySo: true}, nil
+	return r, nil // expired or removed meanwhile
 }
 
 // assignmentID is the assignment that a names, looked up where a has no id; "" if there is none. A request that is still being
@@ -179,12 +179,13 @@ func (c *Client) assignmentID(ctx context.Context, op string, a contractor.Assig
 	return "", nil
 }
 
-// request sends one request to entitlement management.
+// request sends one request to entitlement management. With an error, the receipt is what proves it to be so already, where the
+// error turns out to mean that.
 func (c *Client) request(ctx context.Context, op string, body assignmentRequest) (contractor.Receipt, error) {
 	var answer packageAssignment
 	ex, err := c.do(ctx, governance(op, http.MethodPost, "/assignmentRequests", "", body), &answer)
 	if err != nil {
-		return contractor.Receipt{}, err
+		return soReceipt(ex), err
 	}
 	r := receipt(ex)
 	r.Handle = answer.ID

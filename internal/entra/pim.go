@@ -110,25 +110,25 @@ func (c *Client) AssignGroup(ctx context.Context, a contractor.Assignment) (cont
 	}
 	r, err := c.schedule(ctx, op, "adminAssign", a)
 	if !asGraph(err).has("RoleAssignmentExists") {
-		return r, err
+		return proven(r, err)
 	}
 	there, readErr := c.schedules(ctx, a.GuestID, a.GroupID)
 	if readErr != nil {
 		return contractor.Receipt{}, readErr
 	}
 	if len(there) > 0 && there[0].ScheduleInfo.end().Equal(a.End.UTC().Truncate(time.Second)) {
-		f, _ := asFailure(err)
-		return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, Handle: there[0].ID, AlreadySo: true}, nil
+		r.Handle = there[0].ID
+		return r, nil
 	}
 	r, err = c.schedule(ctx, op, "adminUpdate", a)
 	if len(there) > 0 || !asGraph(err).has("RoleAssignmentDoesNotExist") {
-		return r, err
+		return proven(r, err)
 	}
 	// A plain membership stands in the way of a schedule: it is exchanged for one.
 	if _, err := c.dropMember(ctx, op, a.GroupID, a.GuestID); err != nil {
 		return contractor.Receipt{}, err
 	}
-	return c.schedule(ctx, op, "adminAssign", a)
+	return proven(c.schedule(ctx, op, "adminAssign", a))
 }
 
 // MoveGroup changes the end of the schedule there is, and makes one if there is none. Handle may be a new id.
@@ -139,9 +139,9 @@ func (c *Client) MoveGroup(ctx context.Context, a contractor.Assignment) (contra
 	}
 	r, err := c.schedule(ctx, op, "adminUpdate", a)
 	if asGraph(err).has("RoleAssignmentDoesNotExist") {
-		return c.schedule(ctx, op, "adminAssign", a)
+		return proven(c.schedule(ctx, op, "adminAssign", a))
 	}
-	return r, err
+	return proven(r, err)
 }
 
 // UnassignGroup ends the schedule now. In its first five minutes PIM refuses that, and the membership is removed from the
@@ -154,18 +154,17 @@ func (c *Client) UnassignGroup(ctx context.Context, a contractor.Assignment) (co
 	case err == nil:
 		return r, nil
 	case g.has("RoleAssignmentDoesNotExist"):
-		f, _ := asFailure(err)
-		return contractor.Receipt{RequestID: f.RequestID, ClientRequestID: f.ClientRequestID, AlreadySo: true}, nil
+		return r, nil
 	case g.has("ActiveDurationTooShort"):
 		return c.dropMember(ctx, op, a.GroupID, a.GuestID)
 	}
-	if f, ok := asFailure(err); ok && f.Status == http.StatusNotFound {
-		return c.goneIsDone(err, a.GuestID, true)
+	if f, ok := asFailure(err); ok && f.Verdict == contractor.VerdictGone {
+		return r, nil // no guest, no assignment
 	}
-	return r, err
+	return proven(r, err)
 }
 
-// schedule sends one request to PIM.
+// schedule sends one request to PIM. With an error, the receipt is what proves it to be so already, where the error means that.
 func (c *Client) schedule(ctx context.Context, op, action string, a contractor.Assignment) (contractor.Receipt, error) {
 	vet := c.ours
 	if action == "adminRemove" {
@@ -193,7 +192,7 @@ func (c *Client) schedule(ctx context.Context, op, action string, a contractor.A
 	var answer scheduleAnswer
 	ex, err := c.do(ctx, k, &answer)
 	if err != nil {
-		return contractor.Receipt{}, c.pimFault(err, a)
+		return soReceipt(ex), c.pimFault(err, a)
 	}
 	if strings.EqualFold(answer.Status, "Failed") || strings.EqualFold(answer.Status, "Denied") {
 		f := refused(op, "PIM did not carry the request out (status "+answer.Status+"); look at the request in the group's PIM audit history")

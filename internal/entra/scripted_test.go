@@ -208,3 +208,5 @@ func fields(t *testing.T, body string) map[string]any {
 	}
 	return m
 }
+
+func nopLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -37,6 +37,8 @@ type exchange struct {
 	body   []byte // as sent
 	bearer string // Authorization as sent
 
+	doubt bool // an earlier attempt of the same call may have taken effect
+
 	status int // 0: no answer
 	header http.Header
 	answer []byte
