@@ -38,6 +38,9 @@ type Config struct {
 	NativeGrace time.Duration
 	// DriftEvery is how often a person with nothing due is compared with Entra all the same. Default 24 h.
 	DriftEvery time.Duration
+	// Poll bounds the sleep until the next due time: a suspended machine stretches timers, and a wake that was lost, or a write
+	// by another process that gave none, costs no more than this. Default 1 min.
+	Poll time.Duration
 	// Skew tells how far this machine's clock is ahead of Entra's, and whether that is known. Nil: never known.
 	Skew func() (ahead time.Duration, known bool)
 	// MaxSkew is the disagreement of clocks from which time-driven removals wait. Default 5 min.
@@ -54,9 +57,6 @@ type Loop struct {
 	jump   jumpWatch
 }
 
-// maxSleep bounds the wait for the next due time: a suspended machine stretches timers, and a lost wake costs no more than this.
-const maxSleep = time.Minute
-
 // dueBatch is how many due people are read at once; the rest is still due when these are done.
 const dueBatch = 1000
 
@@ -65,7 +65,7 @@ func New(c Config) (*Loop, error) {
 	switch {
 	case c.Store == nil, c.Directory == nil, c.Rules == nil, c.Logger == nil:
 		return nil, errors.New("lifecycle: Store, Directory, Rules and Logger are required")
-	case c.Workers < 0, c.Settle < 0, c.InviteWindow < 0, c.NativeGrace < 0, c.DriftEvery < 0, c.MaxSkew < 0:
+	case c.Workers < 0, c.Settle < 0, c.InviteWindow < 0, c.NativeGrace < 0, c.DriftEvery < 0, c.Poll < 0, c.MaxSkew < 0:
 		return nil, errors.New("lifecycle: Workers and durations cannot be negative")
 	}
 	c.Workers = orDefault(c.Workers, 16)
@@ -73,6 +73,7 @@ func New(c Config) (*Loop, error) {
 	c.InviteWindow = orDefault(c.InviteWindow, time.Minute)
 	c.NativeGrace = orDefault(c.NativeGrace, 2*time.Minute)
 	c.DriftEvery = orDefault(c.DriftEvery, 24*time.Hour)
+	c.Poll = orDefault(c.Poll, time.Minute)
 	c.MaxSkew = orDefault(c.MaxSkew, 5*time.Minute)
 	return &Loop{Config: c, kick: make(chan struct{}, 1)}, nil
 }
@@ -126,13 +127,13 @@ func (l *Loop) feed(ctx context.Context) error {
 			l.order.mark(d)
 			l.queue.Add(d.Person)
 		}
-		wait := maxSleep
+		wait := l.Poll
 		switch {
 		case err != nil:
 			wait = time.Second
 		case len(due) == 0:
 			if next, err := l.Store.NextDue(ctx); err == nil && !next.IsZero() {
-				wait = min(max(time.Until(next), 0), maxSleep)
+				wait = min(max(time.Until(next), 0), l.Poll)
 			}
 		}
 		timer := time.NewTimer(wait)

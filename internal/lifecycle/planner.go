@@ -220,8 +220,8 @@ func (s *scene) forForeign(ours map[contractor.EntitlementKey]*contractor.Holdin
 	const why = "the person leaves, and with everything that somebody else gave"
 	for _, g := range s.access.Groups {
 		key := contractor.EntitlementKey{Kind: contractor.KindGroup, ID: g.GroupID}
-		if g.Dynamic || ours[key] != nil {
-			continue
+		if g.Dynamic || ours[key] != nil || len(s.access.Packages) > 0 && g.ScheduleID == "" {
+			continue // a membership that came with a package goes with it; what is left then is looked at then
 		}
 		mechanism := contractor.MechanismMember
 		if g.ScheduleID != "" {

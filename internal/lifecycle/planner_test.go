@@ -86,9 +86,12 @@ func TestPlan(t *testing.T) {
 		{name: "ForeignAccessOfAnOpenPersonIsLeft", grants: grant(bridged, 90*day), holdings: holding(bridged, "member", "held", 90*day, 0, day),
 			access: contractor.Access{Groups: append([]contractor.GroupMembership{{GroupID: "other", Member: true}}, member.Groups...)}},
 		{name: "ForeignAccessOfSomebodyWhoLeavesGoesToo", closed: true, access: contractor.Access{
-			Groups:   []contractor.GroupMembership{{GroupID: "dyn", Member: true, Dynamic: true}, {GroupID: "x", Member: true}, {GroupID: "y", Member: true, ScheduleID: "s"}},
+			Groups: []contractor.GroupMembership{{GroupID: "dyn", Member: true, Dynamic: true}, {GroupID: "x", Member: true}, {GroupID: "y", Member: true, ScheduleID: "s"}},
+		}, want: []string{"remove member foreign", "remove pim foreign"}},
+		{name: "ForeignPackagesGoBeforeTheGroupsThatCameWithThem", closed: true, access: contractor.Access{
+			Groups:   []contractor.GroupMembership{{GroupID: "x", Member: true}},
 			Packages: []contractor.PackageAssignment{{PackageID: "z", AssignmentID: "a", State: "delivered"}},
-		}, want: []string{"remove package foreign", "remove member foreign", "remove pim foreign"}},
+		}, want: []string{"remove package foreign"}},
 		{name: "RemovalBeforeGrant", grants: grant(pack, 90*day), holdings: holding(group, "pim", "held", 90*day, 90*day, day), access: scheduled, want: []string{"remove pim", "grant package 2160h0m0s"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

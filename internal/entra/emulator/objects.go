@@ -23,6 +23,9 @@ func (t *tenant) object(id string) map[string]any {
 	if r := t.roles[id]; r != nil {
 		return typed(r.props(), "directoryRole")
 	}
+	if id == t.principal {
+		return typed(map[string]any{"id": id, "displayName": appDisplayName, "appId": t.cfg.ClientID}, "servicePrincipal")
+	}
 	return nil
 }
 
@@ -61,6 +64,9 @@ func (c *call) objectView(o map[string]any) map[string]any {
 			names = nil
 		}
 	}
+	if typ == odataType("servicePrincipal") {
+		names = []string{"displayName", "appId"}
+	}
 	if len(c.query.selects) > 0 && names != nil {
 		names = c.query.selects
 	}
@@ -89,16 +95,18 @@ func (c *call) listObjects(ids []string) (answer, error) {
 }
 
 // castOr returns the type that the path casts to. Lists of mixed objects take the
-// properties of any of them.
+// properties of any one type that has them all.
 func (c *call) castOr(def string) string {
 	if cast := c.params["cast"]; cast != "" {
 		return bare(cast)
 	}
-	for _, name := range c.query.selects {
-		for _, typ := range []string{"user", "group"} {
-			if _, ok := c.t.schema.property(typ, name); ok && def == "directoryObject" {
-				def = typ
-			}
+	if def != "directoryObject" || len(c.query.selects) == 0 {
+		return def
+	}
+	for _, typ := range []string{"user", "group"} {
+		lacks := func(name string) bool { _, ok := c.t.schema.property(typ, name); return !ok }
+		if !slices.ContainsFunc(c.query.selects, lacks) {
+			return typ
 		}
 	}
 	return def
