@@ -63,6 +63,7 @@ func (c *Client) DeleteGuest(ctx context.Context, id string) (contractor.Receipt
 	key := strings.ToLower(id)
 	c.vetted.drop(key)
 	c.born.drop(key) // from now on, not found means gone
+	c.buried.put(key, time.Now(), vetTTL)
 	return receipt(ex), nil
 }
 
@@ -98,6 +99,7 @@ func (c *Client) RestoreGuest(ctx context.Context, id string) (contractor.Receip
 	if err != nil {
 		return contractor.Receipt{}, err
 	}
+	c.buried.drop(strings.ToLower(id))
 	c.born.put(strings.ToLower(id), time.Now(), c.inviteWindow)
 	r := receipt(ex)
 	r.Handle = id

@@ -88,14 +88,14 @@ func decodeClaims(raw string) (string, error) {
 // current is a token that is good now. Callers share one request for a new one; while the old one lives, nobody waits for it.
 func (a *authenticator) current(ctx context.Context, claims string) (string, error) {
 	if claims != "" {
-		return a.fetch(ctx, claims)
+		return a.fetch(ctx, claims, "")
 	}
 	now := time.Now()
 	a.mu.Lock()
 	t, had, noRenew := a.token, a.had, a.noRenew
 	a.mu.Unlock()
 	if t.Token == "" || !now.Before(t.ExpiresOn) {
-		return a.fetch(ctx, "")
+		return a.fetch(ctx, "", t.Token)
 	}
 	// A short-lived token (an emulator's) is renewed in the last quarter of its life, not at once.
 	early := min(renewEarly, t.ExpiresOn.Sub(had)/4)
@@ -111,16 +111,23 @@ func (a *authenticator) current(ctx context.Context, claims string) (string, err
 	a.mu.Unlock()
 	ctx = context.WithoutCancel(ctx)
 	go func() {
-		if _, err := a.fetch(ctx, ""); err != nil {
+		if _, err := a.fetch(ctx, "", t.Token); err != nil {
 			a.log.Warn("the access token could not be renewed early; the old one still serves", "until", t.ExpiresOn, "error", err)
 		}
 	}()
 	return t.Token, nil
 }
 
-// fetch asks the credential. The request outlives a caller that gives up, since others wait for it too.
-func (a *authenticator) fetch(ctx context.Context, claims string) (string, error) {
+// fetch asks the credential for a token to replace the one that the caller has seen. The request outlives a caller that gives
+// up, since others wait for it too.
+func (a *authenticator) fetch(ctx context.Context, claims, seen string) (string, error) {
 	done := a.flight.DoChan("token "+claims, func() (any, error) {
+		a.mu.Lock()
+		t := a.token
+		a.mu.Unlock()
+		if claims == "" && t.Token != seen && t.Token != "" && time.Now().Before(t.ExpiresOn) {
+			return t.Token, nil // another caller's request came back between this one's look and now
+		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tokenTimeout)
 		defer cancel()
 		t, err := a.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{a.scope}, Claims: claims, EnableCAE: true})

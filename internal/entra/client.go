@@ -79,8 +79,10 @@ type Client struct {
 	vetted   facts[bool]      // guests seen to be plain guests
 	groups   facts[*groupFacts]
 	caps     facts[time.Duration]
-	sponsors facts[string] // reference -> object id
-	kinds    facts[string] // sponsor's object id -> "users" or "groups"
+	sponsors facts[string]    // reference -> object id
+	kinds    facts[string]    // sponsor's object id -> "users" or "groups"
+	assigned facts[time.Time] // group and guest of PIM assignments of the last five minutes
+	buried   facts[time.Time] // guests deleted by this client
 
 	leaveDenied     atomic.Int64 // until when (Unix ns) the leave date is not tried, since its permission is missing
 	deletedByFilter atomic.Bool  // deletedItems refused a filter: read it whole

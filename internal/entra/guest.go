@@ -95,6 +95,12 @@ func (c *Client) Guest(ctx context.Context, id string) (*contractor.Guest, error
 	if !isGUID(id) {
 		return nil, wrong(op, "the object id is not a GUID")
 	}
+	if _, ours := c.buried.get(strings.ToLower(id)); ours {
+		// We deleted it, so it is looked for among the deleted first: a hit there is the proof, and costs no 404.
+		if g, err := c.fromDeleted(ctx, id); g != nil || err != nil {
+			return g, err
+		}
+	}
 	// Both reads at once: a pass needs both, and each is a round trip.
 	var (
 		held    []membership
@@ -127,9 +133,17 @@ func (c *Client) Guest(ctx context.Context, id string) (*contractor.Guest, error
 
 // deletedGuest looks among the deleted for a user that is not among the living.
 func (c *Client) deletedGuest(ctx context.Context, id string, missing error) (*contractor.Guest, error) {
-	const op = "read deleted guest"
 	age, fresh := c.fresh(id)
-	k := read(op, "/directory/deletedItems/"+seg(id), query("$select", userSelect), "User.Read.All")
+	g, err := c.fromDeleted(ctx, id)
+	if g == nil && err == nil && fresh && age > quietReplication {
+		return nil, c.notYet(missing, id)
+	}
+	return g, err
+}
+
+// fromDeleted reads a deleted user; nil if there is none.
+func (c *Client) fromDeleted(ctx context.Context, id string) (*contractor.Guest, error) {
+	k := read("read deleted guest", "/directory/deletedItems/"+seg(id), query("$select", userSelect), "User.Read.All")
 	var u user
 	_, err := c.do(ctx, k, &u)
 	if status(err) == http.StatusBadRequest { // a select of user properties on a directoryObject
@@ -142,12 +156,10 @@ func (c *Client) deletedGuest(ctx context.Context, id string, missing error) (*c
 		g.Deleted = true
 		c.vetted.drop(strings.ToLower(id))
 		return g, nil
-	case status(err) != http.StatusNotFound:
-		return nil, err
-	case fresh && age > quietReplication:
-		return nil, c.notYet(missing, id)
+	case status(err) == http.StatusNotFound:
+		return nil, nil
 	}
-	return nil, nil
+	return nil, err
 }
 
 // quietReplication is how long a guest of ours that cannot be found yet is no cause for a message.

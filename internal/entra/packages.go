@@ -76,7 +76,7 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 		}
 		return proven(r, err)
 	}
-	// What a second adminAdd answers is not documented: look whether there is one already.
+	// What a second adminAdd answers is not documented: look whether there is one already, or a request for one.
 	there, readErr := c.packages(ctx, a.GuestID)
 	if readErr != nil {
 		return contractor.Receipt{}, readErr
@@ -97,6 +97,9 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 		return r, nil
 	}
 	f, _ := asFailure(err)
+	if f.Verdict == contractor.VerdictRetry {
+		return contractor.Receipt{}, f
+	}
 	f.Verdict = contractor.VerdictRefused
 	f.Message = "entitlement management refused the assignment; check that package and policy of the mapping's catalog belong together, that the policy allows direct assignment, custom schedules and this length, and that the catalog is enabled for external users"
 	return contractor.Receipt{}, f
@@ -184,6 +187,11 @@ func (c *Client) assignmentID(ctx context.Context, op string, a contractor.Assig
 func (c *Client) request(ctx context.Context, op string, body assignmentRequest) (contractor.Receipt, error) {
 	var answer packageAssignment
 	ex, err := c.do(ctx, governance(op, http.MethodPost, "/assignmentRequests", "", body), &answer)
+	if f, isFailure := asFailure(err); isFailure && asGraph(err).has("ExistingOpenRequest") {
+		f.Verdict, f.RetryAfter = contractor.VerdictRetry, max(f.RetryAfter, pendingPause)
+		f.Message = "entitlement management is still busy with an earlier request for this person and package"
+		err = f
+	}
 	if err != nil {
 		return soReceipt(ex), err
 	}

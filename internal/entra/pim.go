@@ -53,6 +53,8 @@ const (
 	pimNeeds = "PrivilegedAssignmentSchedule.ReadWrite.AzureADGroup"
 	// maxJustification bounds the text that goes into Entra's own log.
 	maxJustification = 400
+	// fiveMinutes is how long PIM refuses to end a fresh assignment.
+	fiveMinutes = 5 * time.Minute
 	// pendingPause is how long an open PIM request is given before the next look.
 	pendingPause = 10 * time.Second
 )
@@ -148,6 +150,15 @@ func (c *Client) MoveGroup(ctx context.Context, a contractor.Assignment) (contra
 // group's members instead, which PIM allows and takes notice of.
 func (c *Client) UnassignGroup(ctx context.Context, a contractor.Assignment) (contractor.Receipt, error) {
 	const op = "unassign group"
+	if _, young := c.assigned.get(strings.ToLower(a.GroupID + a.GuestID)); young {
+		if err := c.plain(ctx, op, a.GuestID); err != nil {
+			return c.goneIsDone(nil, err, a.GuestID, true)
+		}
+		if r, err := c.dropMember(ctx, op, a.GroupID, a.GuestID); err != nil || !r.AlreadySo {
+			return r, err
+		}
+		// Not a member yet: PIM is still at it, and has to be told.
+	}
 	r, err := c.schedule(ctx, op, "adminRemove", a)
 	g := asGraph(err)
 	switch {
@@ -198,6 +209,9 @@ func (c *Client) schedule(ctx context.Context, op, action string, a contractor.A
 		f := refused(op, "PIM did not carry the request out (status "+answer.Status+"); look at the request in the group's PIM audit history")
 		f.Status, f.RequestID, f.ClientRequestID = ex.status, ex.header.Get("request-id"), ex.id
 		return contractor.Receipt{}, f
+	}
+	if action == "adminAssign" {
+		c.assigned.put(strings.ToLower(a.GroupID+a.GuestID), time.Now(), fiveMinutes)
 	}
 	r := receipt(ex)
 	r.Handle = answer.TargetScheduleID

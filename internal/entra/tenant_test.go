@@ -1,0 +1,272 @@
+package entra_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/entra"
+	"scimbridge/internal/entra/emulator"
+)
+
+// tenant is an emulated tenant and a client that reaches it in process, .
+type tenant struct {
+	*entra.Client
+	t       *testing.T
+	e       *emulator.Emulator
+	sponsor string
+	group   string // usable
+	pack    string
+	policy  string
+}
+
+// kindly is a tenant without bad luck, unkindly one with all of it.
+func kindly(seed uint64) emulator.Config {
+	return emulator.Config{Seed: seed, Lag: -1, Throttle: -1, ServerError: -1, EntitlementDelay: -1, ProvisioningDelay: -1, PageSize: 100}
+}
+
+func unkindly(seed uint64) emulator.Config { return emulator.Config{Seed: seed} }
+
+func newTenant(t *testing.T, cfg emulator.Config, change ...func(*entra.Config)) *tenant {
+	t.Helper()
+	e, err := emulator.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &tenant{t: t, e: e}
+	if x.sponsor, err = e.AddUser(emulator.UserSeed{UPN: "boss@contoso.example", Name: "Boss"}); err != nil {
+		t.Fatal(err)
+	}
+	if x.group, err = e.AddGroup(emulator.GroupSeed{Name: "ext-base"}); err != nil {
+		t.Fatal(err)
+	}
+	inPack, err := e.AddGroup(emulator.GroupSeed{Name: "in-package"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.pack, x.policy, err = e.AddAccessPackage(emulator.PackageSeed{Name: "dev-basic", Groups: []string{inPack}}); err != nil {
+		t.Fatal(err)
+	}
+	config := entra.Config{GraphURL: "https://" + emulator.GraphHost + "/v1.0", Scope: "https://graph.microsoft.com/.default", Credential: login{&http.Client{Transport: e.Transport()}}, Transport: e.Transport(), Logger: nopLogger()}
+	for _, f := range change {
+		f(&config)
+	}
+	if x.Client, err = entra.New(config); err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// login is a credential that fetches its tokens by hand.
+type login struct{ http *http.Client }
+
+func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID}, "client_secret": {emulator.DefaultClientSecret}, "scope": o.Scopes}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+emulator.LoginHost+"/"+emulator.DefaultTenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := l.http.Do(req)
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Token string `json:"access_token"`
+		Life  int    `json:"expires_in"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
+		return azcore.AccessToken{}, fmt.Errorf("status %d: %w", resp.StatusCode, err)
+	}
+	return azcore.AccessToken{Token: body.Token, ExpiresOn: time.Now().Add(time.Duration(body.Life) * time.Second)}, nil
+}
+
+// until repeats what the loop would repeat: a step whose failure says that it may come right by itself.
+func (x *tenant) until(what string, step func() (done bool, err error)) {
+	x.t.Helper()
+	for range 200 {
+		done, err := step()
+		if done && err == nil {
+			return
+		}
+		wait := time.Second
+		var f *contractor.Failure
+		switch {
+		case err == nil:
+		case !errors.As(err, &f):
+			x.t.Fatalf("%s: %v", what, err)
+		case f.Verdict == contractor.VerdictPermanent || f.Verdict == contractor.VerdictRefused:
+			x.t.Fatalf("%s: %v: %v", what, f, f.Cause)
+		default:
+			wait = max(wait, f.RetryAfter)
+		}
+		time.Sleep(wait) // fake time
+	}
+	x.t.Fatalf("%s: not done after 200 tries", what)
+}
+
+func (x *tenant) change(what string, step func() (contractor.Receipt, error)) (r contractor.Receipt) {
+	x.t.Helper()
+	x.until(what, func() (bool, error) {
+		var err error
+		r, err = step()
+		return true, err
+	})
+	return r
+}
+
+// life takes one contractor through everything the loop does, looking before it repeats what may have happened.
+func (x *tenant) life(ctx context.Context, email string) {
+	t := x.t
+	t.Helper()
+	var id string
+	sponsor := ""
+	x.until("find sponsor", func() (bool, error) {
+		var err error
+		sponsor, err = x.FindSponsor(ctx, "boss@contoso.example")
+		return sponsor != "", err
+	})
+	var asked time.Time
+	x.until("invite", func() (bool, error) {
+		g, err := x.FindGuest(ctx, email)
+		if err != nil {
+			return false, err
+		}
+		if g != nil && !g.Deleted {
+			id = g.ID
+			return true, nil
+		}
+		if !asked.IsZero() && time.Since(asked) < time.Minute {
+			return false, nil
+		}
+		asked = time.Now()
+		r, err := x.Invite(ctx, contractor.Invitation{Email: email, DisplayName: "Ada Byron", SponsorIDs: []string{sponsor}})
+		id = r.Handle
+		return true, err
+	})
+	x.change("update", func() (contractor.Receipt, error) {
+		return x.UpdateGuest(ctx, id, map[string]string{"companyName": "Vendor", "employeeId": "VND-1", "costCenter": "4711", "extensionAttribute3": "x", "employeeLeaveDateTime": "2030-01-01"})
+	})
+	x.change("sponsors", func() (contractor.Receipt, error) { return x.SetSponsors(ctx, id, []string{sponsor}) })
+	end := time.Now().Add(90 * 24 * time.Hour)
+	a := contractor.Assignment{GuestID: id, GroupID: x.group, End: end, Justification: "test"}
+	x.change("assign", func() (contractor.Receipt, error) { return x.AssignGroup(ctx, a) })
+	p := contractor.Assignment{GuestID: id, PackageID: x.pack, PolicyID: x.policy, End: end, Justification: "test"}
+	x.until("package", func() (bool, error) {
+		access, err := x.Access(ctx, id, true, true)
+		if err != nil {
+			return false, err
+		}
+		if len(access.Packages) > 0 {
+			if access.Packages[0].State != "delivered" {
+				return false, nil
+			}
+			p.AssignmentID = access.Packages[0].AssignmentID
+			return p.AssignmentID != "", nil
+		}
+		_, err = x.AssignPackage(ctx, p)
+		return false, err
+	})
+	x.until("access is seen", func() (bool, error) {
+		access, err := x.Access(ctx, id, true, true)
+		if err != nil {
+			return false, err
+		}
+		for _, g := range access.Groups {
+			if g.GroupID == x.group && g.ScheduleID != "" && g.Member {
+				if !g.ScheduleEnd.Equal(end.UTC().Truncate(time.Second)) {
+					t.Fatalf("the schedule ends at %s, not %s", g.ScheduleEnd, end)
+				}
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	a.End = end.Add(24 * time.Hour)
+	p.End = a.End
+	x.change("extend group", func() (contractor.Receipt, error) { return x.MoveGroup(ctx, a) })
+	x.change("extend package", func() (contractor.Receipt, error) { return x.MovePackage(ctx, p) })
+	x.change("disable", func() (contractor.Receipt, error) { return x.SetEnabled(ctx, id, false) })
+	x.change("revoke", func() (contractor.Receipt, error) { return x.RevokeSessions(ctx, id) })
+	x.until("empty", func() (bool, error) {
+		access, err := x.Access(ctx, id, true, true)
+		if err != nil || access.Empty() {
+			return access.Empty(), err
+		}
+		for _, g := range access.Groups {
+			switch {
+			case g.ScheduleID != "":
+				_, err = x.UnassignGroup(ctx, contractor.Assignment{GuestID: id, GroupID: g.GroupID})
+			case g.DisplayName != "in-package":
+				_, err = x.RemoveMember(ctx, g.GroupID, id)
+			}
+			if err != nil {
+				return false, err
+			}
+		}
+		for _, q := range access.Packages {
+			if _, err := x.UnassignPackage(ctx, contractor.Assignment{GuestID: id, PackageID: q.PackageID, AssignmentID: q.AssignmentID}); err != nil {
+				return false, err
+			}
+		}
+		return false, nil
+	})
+	x.change("delete", func() (contractor.Receipt, error) { return x.DeleteGuest(ctx, id) })
+	x.until("gone", func() (bool, error) {
+		g, err := x.Guest(ctx, id)
+		return err == nil && (g == nil || g.Deleted), err
+	})
+	x.checkGone(email, id)
+}
+
+func (x *tenant) checkGone(email, id string) {
+	x.t.Helper()
+	s := x.e.State()
+	n := 0
+	for _, u := range s.Users {
+		if u.Mail == email {
+			n++
+			if u.ID != id || u.Deleted.IsZero() {
+				x.t.Errorf("user %+v", u)
+			}
+		}
+	}
+	if n != 1 {
+		x.t.Errorf("%d users with the address; want one, deleted", n)
+	}
+}
+
+func TestLife(t *testing.T) {
+	t.Run("in a kind tenant, without a wasted call", func(t *testing.T) {
+		run(t, "bubble", func(t *testing.T) {
+			cfg := kindly(1)
+			cfg.Unknowns.DeletedFilters = emulator.Yes // else finding that out costs one refusal
+			x := newTenant(t, cfg)
+			x.life(t.Context(), "ada@vendor.example")
+			r := x.e.Report()
+			for status, n := range r.ByStatus {
+				if status >= 400 {
+					t.Errorf("%d answers %d", n, status)
+				}
+			}
+			t.Logf("%d calls, %d identity writes, %d RU", r.Calls, r.Writes, r.RU)
+		})
+	})
+	for seed := range uint64(20) {
+		run(t, fmt.Sprintf("in an unkind tenant, seed %d", seed), func(t *testing.T) {
+			x := newTenant(t, unkindly(seed))
+			x.life(t.Context(), "ada@vendor.example")
+		})
+	}
+}
