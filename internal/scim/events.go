@@ -42,7 +42,7 @@ func (k *call) created(e *contractor.Engagement, d *draft) audit.Event {
 	return ev
 }
 
-func (k *call) changed(kind string, old, e *contractor.Engagement, was, is *draft) audit.Event {
+func (k *call) changed(kind string, old, e *contractor.Engagement, end time.Time, was, is *draft) audit.Event {
 	switch {
 	case old.Record.Active && !e.Record.Active:
 		kind = kindEnded
@@ -50,18 +50,18 @@ func (k *call) changed(kind string, old, e *contractor.Engagement, was, is *draf
 		kind = kindReactivated
 	}
 	ev := k.event(kind, e)
-	ev.Detail = k.detail(differing(k.names.t.root, &was.root, &is.root, nil), old.Standing.EffectiveEnd, e.Standing.EffectiveEnd)
+	ev.Detail = k.detail(differing(k.names.t.root, &was.root, &is.root, nil), end, e.Standing.EffectiveEnd)
 	return ev
 }
 
 func (k *call) deleted(old *contractor.Engagement) audit.Event {
 	ev := k.event(kindDeleted, old)
-	end := k.now
-	if was := old.Standing.EffectiveEnd; !was.IsZero() && was.Before(end) {
+	was, end := k.end(old), k.now
+	if !was.IsZero() && was.Before(end) {
 		end = was
 	}
 	ev.Until = end
-	ev.Detail = k.detail(nil, old.Standing.EffectiveEnd, end)
+	ev.Detail = k.detail(nil, was, end)
 	return ev
 }
 

@@ -2,9 +2,8 @@ package scim
 
 // profile is what a kind of client is known to do, as defaults under the vendor's own settings.
 type profile struct {
-	ignoreGroups bool     // its connection test writes groups and fails on a refusal
-	makes        bool     // its replace with a filter expects a missing value to be made
-	testUsers    []string // userName patterns of its connection test
+	ignoreGroups bool // its connection test writes groups and fails on a refusal
+	makes        bool // its replace with a filter expects a missing value to be made
 }
 
 // profileOf finds a profile by the name that the mapping file uses.

@@ -63,11 +63,11 @@ func recall(n *names, e *contractor.Engagement) (*draft, error) {
 
 // renderer writes resources for one request.
 type renderer struct {
-	base    string                   // absolute URL of the door: https://host/scim/v2
-	groups  []contractor.Entitlement // the catalog, for the names of what a contractor holds
-	secret  bool                     // securityId was asked for, or written by this request
-	summary bool                     // accessSummary was asked for
-	project *projection              // nil: everything that is returned by default
+	base    string                          // absolute URL of the door: https://host/scim/v2
+	groups  func() []contractor.Entitlement // the catalog, for the names of what a contractor holds
+	secret  bool                            // securityId was asked for, or written by this request
+	summary bool                            // accessSummary was asked for
+	project *projection                     // nil: everything that is returned by default
 }
 
 // securityID opens the value that is not returned by default. A string's own quotes are escaped: the sequence cannot occur
@@ -154,9 +154,12 @@ func (r *renderer) standing(b []byte, e *contractor.Engagement) []byte {
 
 // memberships writes the User's groups: those entries of the catalog that the contractor holds.
 func (r *renderer) memberships(b []byte, e *contractor.Engagement) []byte {
-	first := true
+	if len(e.Standing.Access) == 0 {
+		return b
+	}
+	first, catalog := true, r.groups()
 	for _, name := range e.Standing.Access {
-		for _, g := range r.groups {
+		for _, g := range catalog {
 			if g.Name != name {
 				continue
 			}

@@ -9,7 +9,7 @@ import (
 
 // renderer makes the renderer of one request.
 func (k *call) renderer(attributes, excluded []string) *renderer {
-	return &renderer{base: k.door.baseURL(k.Request()), groups: k.door.groups(), project: project(k.door.users, attributes, excluded)}
+	return &renderer{base: k.door.baseURL(k.Request()), groups: k.door.groups, project: project(k.door.users, attributes, excluded)}
 }
 
 // asked reads attributes and excludedAttributes from the query.

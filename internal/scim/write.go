@@ -36,7 +36,7 @@ func (k *call) create(ctx context.Context, id string, sent *value) (contractor.E
 	}
 	e := contractor.Engagement{ID: id, Vendor: k.vendor.Name, Version: 1, Created: k.now, Modified: k.now, EndSetAt: k.now}
 	e.Record = d.record()
-	e.Test = k.testUser(e.Record.UserName)
+	e.Test = k.vendor.IsTestUser(e.Record.UserName)
 	if err := k.settle(&e, d); err != nil {
 		return e, err
 	}
@@ -49,15 +49,6 @@ func (k *call) create(ctx context.Context, id string, sent *value) (contractor.E
 	}
 	k.door.wake()
 	return e, nil
-}
-
-// testUser reports whether a userName is one of the vendor's, or its profile's, test users.
-func (k *call) testUser(userName string) bool {
-	if k.vendor.IsTestUser(userName) {
-		return true
-	}
-	v := contractor.Vendor{TestUsers: k.profile.testUsers}
-	return v.IsTestUser(userName)
 }
 
 // settle fills an engagement from a draft: the record, the stored form, what the dates mean, and what the bridge says of it.
@@ -154,31 +145,34 @@ func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind s
 	if err := k.settle(&e, d); err != nil {
 		return old, err
 	}
-	if is := k.testUser(e.Record.UserName); is != e.Test {
+	if is := k.vendor.IsTestUser(e.Record.UserName); is != e.Test {
 		return old, contractor.Invalid("userName", "a test user cannot become a contractor, nor a contractor a test user; create another User")
 	}
 	if bytes.Equal(e.Resource, old.Resource) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
 		return old, nil
 	}
-	k.moveEnd(&old, &e)
-	e.Modified = k.now
-	e, err = k.door.store.Update(ctx, e, k.changed(kind, &old, &e, was, d))
-	if err != nil {
-		return e, err
+	end := k.end(&old)
+	if !end.Equal(e.Standing.EffectiveEnd) { // the vendor moved it
+		e.PrevEnd, e.EndSetAt = end, k.now
 	}
+	e.Modified = k.now
+	stored, err := k.door.store.Update(ctx, e, k.changed(kind, &old, &e, end, was, d))
+	if err != nil {
+		return stored, err
+	}
+	// The standing in the store is the loop's to write; the answer says already what the dates now mean.
+	stored.Standing.EffectiveStart, stored.Standing.EffectiveEnd = e.Standing.EffectiveStart, e.Standing.EffectiveEnd
 	k.door.wake()
-	return e, nil
+	return stored, nil
 }
 
-// moveEnd notes that the vendor moved the effective end, measured by the settings of today for both.
-func (k *call) moveEnd(old, e *contractor.Engagement) {
-	before, err := old.Period(k.vendor)
+// end is when an engagement ends by what is stored, measured by the vendor's settings of today.
+func (k *call) end(e *contractor.Engagement) time.Time {
+	p, err := e.Period(k.vendor)
 	if err != nil {
-		before.End = old.Standing.EffectiveEnd // its dates were readable when they came
+		return e.Standing.EffectiveEnd // its dates were readable when they came
 	}
-	if !before.End.Equal(e.Standing.EffectiveEnd) {
-		e.PrevEnd, e.EndSetAt = before.End, k.now
-	}
+	return p.End
 }
 
 // remove ends a User and makes it a tombstone.
