@@ -89,7 +89,7 @@ func newWorld(t testing.TB, configure func(*scim.Config), vendors ...*contractor
 	for _, v := range vendors {
 		w.vendors.Store(v.Name, v)
 		token := scim.NewToken()
-		row := db.Token{ID: "token-of-" + v.Name, Vendor: v.Name, Hash: scim.HashToken(token)}
+		row := contractor.Token{ID: "token-of-" + v.Name, Vendor: v.Name, Hash: scim.HashToken(token)}
 		if _, err := store.AddToken(context.Background(), audit.Actor{Kind: audit.ActorAdmin, Name: "test"}, row, "test"); err != nil {
 			t.Fatal(err)
 		}
@@ -323,3 +323,7 @@ func (w *world) found(filter string) []string {
 	}
 	return names
 }
+
+func admin() audit.Actor { return audit.Actor{Kind: audit.ActorAdmin, Name: "test"} }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

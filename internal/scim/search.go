@@ -59,7 +59,7 @@ func (k *call) answerAll(q *query) error {
 	uq := *q
 	if uq.byCursor {
 		if inGroups {
-			uq.counted, uq.count, uq.byCursor = true, 0, false
+			uq.counted, uq.count, uq.byCursor, uq.cursor = true, 0, false, ""
 		} else if uq.cursor != "" {
 			rest, ok := strings.CutPrefix(uq.cursor, "u")
 			if !ok {
