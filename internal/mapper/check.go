@@ -18,7 +18,7 @@ import (
 // dates into constants).
 type check struct {
 	*language
-	source   []rune
+	source   string
 	mistakes []mistake // offsets in characters until inBytes
 	uses     usage
 	inside   []string // named conditions being written out
@@ -37,11 +37,21 @@ func (c *check) report(at int, format string, args ...any) kind {
 // inBytes turns character offsets into byte offsets and orders the mistakes.
 func (c *check) inBytes() []mistake {
 	for i := range c.mistakes {
-		at := min(max(c.mistakes[i].offset, 0), len(c.source))
-		c.mistakes[i].offset = len(string(c.source[:at]))
+		c.mistakes[i].offset = byteOffset(c.source, c.mistakes[i].offset)
 	}
 	slices.SortStableFunc(c.mistakes, func(a, b mistake) int { return a.offset - b.offset })
 	return c.mistakes
+}
+
+// byteOffset is where character n of s begins; the end of s for a character past it.
+func byteOffset(s string, n int) int {
+	for i := range s {
+		if n <= 0 {
+			return i
+		}
+		n--
+	}
+	return len(s)
 }
 
 // visit returns the kind of *n and rewrites it. parent is the node above, nil at the top.
@@ -151,6 +161,10 @@ func (c *check) condition(n *ast.Node, name, source string) kind {
 	c.uses.conditions = append(c.uses.conditions, name)
 	if i := slices.Index(c.inside, name); i >= 0 {
 		return truth // the circle is reported where conditions are checked
+	}
+	if len(c.inside) == maxInside {
+		c.mistakes = append(c.mistakes, mistake{0, fmt.Sprintf("conditions stand more than %d deep inside one another here; simplify them", maxInside)})
+		return truth
 	}
 	tree, bad := c.parse(source)
 	if bad != nil {

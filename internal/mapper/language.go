@@ -23,6 +23,7 @@ const (
 	maxSource = 10_000 // bytes of one expression
 	maxNodes  = 5_000  // parts of one expression, named conditions written out
 	memory    = 10_000 // values that one evaluation may make
+	maxInside = 20     // named conditions inside one another
 )
 
 // language is what expressions of one file may say: the record's fields, the functions, the file's own conditions and lists.
@@ -33,17 +34,30 @@ type language struct {
 	functions  map[string]function
 	env        types.Map // slots and their types, for expr's own check
 	lists      map[string][]string
-	sets       map[string]map[string]struct{}
+	sets       map[*string]map[string]struct{} // of the lists, by their first item: rules share them
 	conditions map[string]string
 }
 
 func newLanguage(zone *time.Location) *language {
-	l := &language{zone: zone, fields: recordFields(), byName: map[string]int{}, functions: functions(), env: types.Map{}}
+	l := &language{zone: zone, fields: recordFields(), byName: map[string]int{}, functions: functions(), env: types.Map{}, sets: map[*string]map[string]struct{}{}}
 	for i, f := range l.fields {
 		l.byName[f.name] = i
 		l.env[f.slot] = f.kind.exprType()
 	}
 	return l
+}
+
+// set is the list as a set, made once for each list of the file.
+func (l *language) set(items []string) map[string]struct{} {
+	set, ok := l.sets[&items[0]]
+	if !ok {
+		set = make(map[string]struct{}, len(items))
+		for _, s := range items {
+			set[s] = struct{}{}
+		}
+		l.sets[&items[0]] = set
+	}
+	return set
 }
 
 func (k kind) exprType() types.Type {
@@ -103,7 +117,7 @@ func (l *language) compile(source string, want ...kind) (*expression, []mistake)
 		return nil, []mistake{*bad}
 	}
 	root, _ := l.parse(source) // a second tree stays as written
-	c := &check{language: l, source: []rune(source)}
+	c := &check{language: l, source: source}
 	got := c.visit(&tree.Node, nil)
 	if len(c.mistakes) == 0 && got != unknown && !slices.Contains(want, got) {
 		c.report(0, "%s is wanted here, and this is %s%s", oneOf(want), got, compareHint(got, want))
@@ -186,7 +200,7 @@ func (l *language) split(source string) ([]conjunct, error) {
 	var parts []conjunct
 	for _, n := range conjuncts(tree.Node, nil) {
 		part := conjunct{expression: expression{source: n.String(), kind: truth}, first: compared(n)}
-		c := &check{language: l, source: []rune(source)}
+		c := &check{language: l, source: source}
 		c.visit(&n, nil)
 		program, err := l.assemble(&parser.Tree{Node: n, Source: tree.Source})
 		if err != nil {

@@ -58,8 +58,12 @@ func (b *builder) lintNames(r *reasoner) {
 		}
 	}
 	each(b.Mapping, note)
+	inConditions := map[string]bool{} // lists; a condition that nothing uses is warned of on its own
 	for _, name := range sortedKeys(b.file.Conditions) {
 		if x, _ := b.language.compile(b.file.Conditions[name], truth); x != nil {
+			for _, l := range x.uses.lists {
+				inConditions[l] = true
+			}
 			if never(r, x.root) {
 				b.warn(path("conditions", name), "the condition %q can never be true%s", name, b.vendorHint(x.root))
 			}
@@ -69,20 +73,10 @@ func (b *builder) lintNames(r *reasoner) {
 		}
 	}
 	for _, name := range sortedKeys(b.file.Lists) {
-		if !used[name] && !b.listInCondition(name) {
+		if !used[name] && !inConditions[name] {
 			b.warnKey(path("lists", name), "nothing uses the list %q", name)
 		}
 	}
-}
-
-// listInCondition reports whether a condition uses the list; an unused condition is warned of on its own.
-func (b *builder) listInCondition(list string) bool {
-	for _, source := range b.file.Conditions {
-		if x, _ := b.language.compile(source, truth); x != nil && slices.Contains(x.uses.lists, list) {
-			return true
-		}
-	}
-	return false
 }
 
 // each calls f with every expression of the mapping.

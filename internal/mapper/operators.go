@@ -120,12 +120,8 @@ func (c *check) membership(node *ast.BinaryNode, l, r kind) {
 		c.report(node.Left.Location().From, "cannot look for %s in %s", l, r)
 	default:
 		if list, ok := node.Right.(*ast.ConstantNode); ok {
-			if items, ok := list.Value.([]string); ok {
-				set := make(map[string]struct{}, len(items))
-				for _, s := range items {
-					set[s] = struct{}{}
-				}
-				ast.Patch(&node.Right, &ast.ConstantNode{Value: set})
+			if items, ok := list.Value.([]string); ok && len(items) > 0 {
+				ast.Patch(&node.Right, &ast.ConstantNode{Value: c.set(items)})
 			}
 		}
 	}

@@ -230,12 +230,13 @@ func (b *builder) buildLanguage() {
 			seen[item] = true
 		}
 	}
+	circles := l.circles()
 	for _, name := range sortedKeys(l.conditions) {
 		named("conditions", name)
 		if _, both := l.lists[name]; both {
 			b.atKey(path("conditions", name), "%q is the name of a list too; choose another", name)
 		}
-		if circle := l.circle(name); circle != "" {
+		if circle := circles[name]; circle != "" {
 			b.at(path("conditions", name), "conditions cannot be built on themselves: %s", circle)
 			continue
 		}
@@ -243,32 +244,40 @@ func (b *builder) buildLanguage() {
 	}
 }
 
-// circle names the way from a condition back to itself, "" if there is none.
-func (l *language) circle(name string) string {
+// circles finds the conditions that are built on themselves, each with the way from it back to it.
+func (l *language) circles() map[string]string {
+	uses := map[string][]string{}
+	for name, source := range l.conditions {
+		uses[name] = l.mentions(source)
+	}
+	out := map[string]string{}
+	done := map[string]bool{}
 	var way []string
-	var walk func(at string) bool
-	seen := map[string]bool{}
-	walk = func(at string) bool {
-		way = append(way, at)
-		for _, next := range l.mentions(l.conditions[at]) {
-			if next == name {
-				way = append(way, next)
-				return true
-			}
-			if !seen[next] {
-				seen[next] = true
-				if walk(next) {
-					return true
+	var walk func(name string)
+	walk = func(name string) {
+		if i := slices.Index(way, name); i >= 0 {
+			circle := way[i:]
+			for k, member := range circle {
+				if out[member] == "" {
+					out[member] = strings.Join(slices.Concat(circle[k:], circle[:k], []string{member}), " -> ")
 				}
 			}
+			return
+		}
+		if done[name] {
+			return
+		}
+		way = append(way, name)
+		for _, next := range uses[name] {
+			walk(next)
 		}
 		way = way[:len(way)-1]
-		return false
+		done[name] = true
 	}
-	if walk(name) {
-		return strings.Join(way, " -> ")
+	for _, name := range sortedKeys(l.conditions) {
+		walk(name)
 	}
-	return ""
+	return out
 }
 
 // expression compiles the expression at where and reports its mistakes there; nil if it has any.

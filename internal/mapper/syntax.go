@@ -16,10 +16,8 @@ func syntaxMistake(source string, err error) mistake {
 	if !errors.As(err, &fe) {
 		return mistake{0, "this expression cannot be read: " + firstLine(err.Error())}
 	}
-	runes := []rune(source)
-	at := min(max(fe.From, 0), len(runes))
-	before, rest := string(runes[:at]), string(runes[at:])
-	offset := len(before)
+	offset := byteOffset(source, fe.From)
+	before, rest := source[:offset], source[offset:]
 	switch {
 	case strings.ContainsAny(rest[:min(len(rest), 3)], "“”„‘’«»"):
 		return mistake{offset, `this is a typographic quote; write "`}
