@@ -293,17 +293,40 @@ func (p *patcher) many(verb string, a *attribute, v *value) error {
 		return nil
 	}
 	items := append([]member{}, old.kids...)
-	had := len(items)
 	for i := range c.kids {
-		items = addItem(a, items, c.kids[i].value)
-	}
-	for i := had; i < len(items); i++ {
-		if isPrimary(&items[i].value) {
-			demote(a, items, func(j int) bool { return j == i })
+		j := sameItem(items, &c.kids[i].value)
+		if j < 0 {
+			j = len(items)
+			items = addItem(a, items, c.kids[i].value)
+		} else {
+			item := items[j].value.clone()
+			merge(a, &item, &target{}, &c.kids[i].value)
+			items[j].value = item
+		}
+		if j < len(items) && isPrimary(&c.kids[i].value) {
+			demote(a, items, func(n int) bool { return n == j })
 		}
 	}
 	*old = listOf(items)
 	return nil
+}
+
+// sameItem finds the value that an added one is another telling of: all of it is there already, or value and type are the same
+// (RFC 7643 section 2.4). -1: none.
+func sameItem(items []member, v *value) int {
+	for i := range items {
+		have := &items[i].value
+		if have.equal(v) || within(v, have) {
+			return i
+		}
+		if value := v.get("value"); value != nil && have.get("value") != nil && value.equal(have.get("value")) {
+			t, u := v.get("type"), have.get("type")
+			if t == nil && u == nil || t != nil && u != nil && t.equal(u) {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 func isPrimary(v *value) bool {
