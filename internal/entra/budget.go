@@ -116,7 +116,14 @@ type budget struct {
 }
 
 // pacer holds when the next call would be due at the two paces of a lane: the even one, and the one that bounds spikes.
-type pacer struct{ even, spike time.Time }
+type pacer struct {
+	even, spike time.Time
+	step        time.Duration // between calls at the even pace, as worked out at
+	at          time.Time
+}
+
+// paceFor is how long a worked-out pace is kept: working it out reads the window's whole log.
+const paceFor = 100 * time.Millisecond
 
 const (
 	// paceSlack is how far a lane may run ahead of its pace: one second's worth, so that a few calls at once pass.
@@ -286,11 +293,13 @@ func (b *budget) start(l lane, w *waiter, now time.Time) {
 	p := &b.pacers[l]
 	p.spike = latest(p.spike, now).Add(own.span / time.Duration(own.limit*burstFactor))
 	if !b.mayBurst(l, w.rank(), now) {
-		step := own.span
-		if rate := own.pace(now); rate > 0 {
-			step = min(step, time.Duration(float64(time.Second)/rate))
+		if now.Sub(p.at) >= paceFor {
+			p.step, p.at = own.span, now
+			if rate := own.pace(now); rate > 0 {
+				p.step = min(p.step, time.Duration(float64(time.Second)/rate))
+			}
 		}
-		p.even = latest(p.even, now).Add(step)
+		p.even = latest(p.even, now).Add(p.step)
 	}
 	own.start(1)
 }

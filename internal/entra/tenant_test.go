@@ -237,7 +237,7 @@ func (x *tenant) checkGone(email, id string) {
 	for _, u := range s.Users {
 		if u.Mail == email {
 			n++
-			if u.ID != id || u.Deleted.IsZero() {
+			if u.ID != id || u.Deleted == nil {
 				x.t.Errorf("user %+v", u)
 			}
 		}

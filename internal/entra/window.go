@@ -31,7 +31,7 @@ const (
 	// minScale is the least share of the documented limit that throttling can press us to.
 	minScale = 0.1
 	// lowerBy is what is left of the share after a 429 that the model did not foresee; lowerPause spaces such steps.
-	lowerBy    = 0.9
+	lowerBy    = 0.95
 	lowerPause = 10 * time.Second
 	// recoverPerSecond is the share that comes back: from a half to the whole in about four minutes.
 	recoverPerSecond = 0.002
