@@ -59,7 +59,7 @@ func (c *call) errorAnswer(e *graphError, kind BodyKind) answer {
 // headers completes the header of an answer.
 func (c *call) headers(a answer) http.Header {
 	h := http.Header{}
-	h.Set("Date", c.now.UTC().Format(http.TimeFormat))
+	h.Set("Date", c.date.UTC().Format(http.TimeFormat))
 	h.Set("request-id", c.requestID)
 	h.Set("client-request-id", or(c.header.Get("client-request-id"), c.requestID))
 	h.Set("x-ms-ags-diagnostic", `{"ServerInfo":{"DataCenter":"Emulator","Slice":"E","Ring":"1","ScaleUnit":"000","RoleInstance":"EMU"}}`)

@@ -43,7 +43,7 @@ func batch(c *call) (answer, error) {
 		var sub *call
 		if failed := slices.ContainsFunc(item.DependsOn, func(id string) bool { return status[id] >= 400 }); failed {
 			sub = c.item(item)
-			sub.now, sub.requestID = c.now, c.t.dice.newID("request", "424")
+			sub.now, sub.date, sub.requestID = c.now, c.date, c.t.dice.newID("request", "424")
 			a = sub.errorAnswer(refuse(http.StatusFailedDependency, "FailedDependency", "The request failed because a request that it depends on failed."), BodyOData)
 		} else {
 			sub, a = c.runItem(item)

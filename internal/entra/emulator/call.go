@@ -24,6 +24,7 @@ type call struct {
 	raw    []byte
 
 	now       time.Time
+	date      time.Time // of the answer's header
 	requestID string
 	op        *operation
 	params    map[string]string
@@ -73,6 +74,7 @@ func (e *Emulator) newCall(r *http.Request) *call {
 // process works on one call. The caller holds mu.
 func (e *Emulator) process(c *call, bodyErr error) answer {
 	c.now = e.now()
+	c.date = c.now.Add(e.skew)
 	e.tenant.settle(c.now)
 	sum := sha256.Sum256(c.raw)
 	key := c.method + " " + c.path + "?" + c.query.raw + " " + hex.EncodeToString(sum[:8])
@@ -112,7 +114,7 @@ func (e *Emulator) decide(c *call, key string, bodyErr error) answer {
 		return f.answer(c)
 	}
 	a := e.limited(c, key, f == nil, bodyErr)
-	if f != nil {
+	if f != nil && f.Mode == DoneThoughFailed {
 		return f.answer(c)
 	}
 	return a

@@ -18,7 +18,8 @@ type Emulator struct {
 	// mu is held while a request is worked on: requests happen one after another, as
 	// rows of one story. It is never held while a body is read, written or held back.
 	mu     sync.Mutex
-	offset time.Duration
+	offset time.Duration // of the emulated clock from Config.Now
+	skew   time.Duration // of the Date header from the emulated clock
 	dice   *dice
 	tenant *tenant
 	quota  *quota
@@ -48,6 +49,7 @@ func New(cfg Config) (*Emulator, error) {
 		ledger: newLedger(cfg.MaxCalls),
 		tokens: newTokenOffice(cfg, d),
 	}
+	e.tenant.principal = e.tokens.spOID
 	e.router = newRouter(operations())
 	return e, nil
 }
@@ -84,12 +86,12 @@ func (e *Emulator) AdvanceClock(d time.Duration) error {
 	return nil
 }
 
-// SkewClock sets the Date header and every judgement of time off by d from Config.Now,
-// backward too, without making anything happen: a server with a wrong clock.
+// SkewClock sets the Date header of every answer off by d, backward too, without moving
+// the emulated clock: client and server disagree about the time.
 func (e *Emulator) SkewClock(d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.offset = d
+	e.skew = d
 }
 
 // Graph serves /v1.0/... and, for people and tests, /_emulator/... .

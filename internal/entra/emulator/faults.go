@@ -16,7 +16,7 @@ type FaultMode string
 const (
 	NotDone          FaultMode = "not-done"           // refused, and nothing happened
 	DoneThoughFailed FaultMode = "done-though-failed" // it happened, the answer says otherwise
-	DoneAndAnswered  FaultMode = "done-but-held-back" // it happened and says so, after Delay
+	HeldBack         FaultMode = "held-back"          // it happened and says so, after Delay
 )
 
 // Fault is a failure that is asked for.
@@ -54,13 +54,13 @@ func (e *Emulator) Fail(f Fault) error {
 	f.Mode = or(f.Mode, NotDone)
 	f.Times = or(f.Times, 1)
 	switch {
-	case f.Mode != NotDone && f.Mode != DoneThoughFailed && f.Mode != DoneAndAnswered:
+	case f.Mode != NotDone && f.Mode != DoneThoughFailed && f.Mode != HeldBack:
 		return fmt.Errorf("emulator: fault mode %q is unknown", f.Mode)
 	case f.Match == "":
 		return fmt.Errorf("emulator: a fault without Match would never strike; write \"* *\" for every call")
 	case f.Status != 0 && (f.Status < 300 || f.Status > 599):
 		return fmt.Errorf("emulator: fault status %d is not an error", f.Status)
-	case f.Mode == DoneAndAnswered && f.Delay <= 0:
+	case f.Mode == HeldBack && f.Delay <= 0:
 		return fmt.Errorf("emulator: a fault of mode %q wants a delay", f.Mode)
 	}
 	e.mu.Lock()

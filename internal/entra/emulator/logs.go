@@ -201,8 +201,8 @@ func (c *call) logEntry(j journal, context string) (answer, error) {
 }
 
 // withActivity adds signInActivity, which is absent for users who never signed in.
-func (l *logStore) withActivity(u *user, props map[string]any) map[string]any {
-	a := l.activity[u.id]
+func (l *logStore) withActivity(id string, props map[string]any) map[string]any {
+	a := l.activity[id]
 	if a == nil {
 		return props
 	}

@@ -201,7 +201,7 @@ func (c *call) list(l listing) (answer, error) {
 		return answer{}, err
 	}
 	body["value"] = page
-	if next >= 0 {
+	if next != -1 {
 		body["@odata.nextLink"] = c.nextLink(next)
 	}
 	return ok(body)
@@ -246,7 +246,7 @@ func (c *call) sorted(l listing) func(int) iter.Seq[row] {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b row) int {
-		n := strings.Compare(lower(fmt.Sprint(a.obj[c.query.orderBy])), lower(fmt.Sprint(b.obj[c.query.orderBy])))
+		n := order(a.obj[c.query.orderBy], b.obj[c.query.orderBy])
 		if c.query.desc {
 			return -n
 		}
@@ -261,6 +261,16 @@ func (c *call) sorted(l listing) func(int) iter.Seq[row] {
 			}
 		}
 	}
+}
+
+// order compares instants as such and everything else as text.
+func order(a, b any) int {
+	at, isTime := instant(a)
+	bt, both := instant(b)
+	if isTime && both {
+		return at.Compare(bt)
+	}
+	return strings.Compare(lower(fmt.Sprint(a)), lower(fmt.Sprint(b)))
 }
 
 func (c *call) keep(obj map[string]any) bool {

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -82,8 +83,8 @@ func (s *schema) check(typ string, body map[string]any, nav ...string) error {
 	if err != nil {
 		return err
 	}
-	for name, v := range body {
-		if err := s.checkMember(typ, name, v, nav); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(body)) {
+		if err := s.checkMember(typ, name, body[name], nav); err != nil {
 			return err
 		}
 	}

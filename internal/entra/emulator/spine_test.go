@@ -82,11 +82,3 @@ func TestLifeOfAGuest(t *testing.T) {
 		t.Error("the user is still there after the retention")
 	}
 }
-
-func TestEveryOperationHasAnUnambiguousRoute(t *testing.T) {
-	c := newClient(t, kind())
-	r := c.must(200, "GET", "/users/delta", nil)
-	if r.text("@odata.deltaLink") == "" {
-		t.Errorf("delta was taken for a user: %s", r.raw)
-	}
-}

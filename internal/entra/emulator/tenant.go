@@ -27,8 +27,8 @@ type tenant struct {
 	invits []InvitationState
 	access []AccessToken
 
-	contacts map[string]bool // addresses of mail contacts, lower case
-	caller   string          // who does what is being done, for the directory's log
+	contacts  map[string]bool // addresses of mail contacts, lower case
+	principal string          // object id of the application's service principal
 }
 
 func newTenant(cfg Config, s *schema, d *dice) *tenant {
@@ -46,10 +46,8 @@ func newTenant(cfg Config, s *schema, d *dice) *tenant {
 
 // settle lets happen what has become due by now.
 func (t *tenant) settle(now time.Time) {
-	t.caller = "timer"
 	t.timers.settle(now)
 	t.present = now
-	t.caller = ""
 }
 
 // later asks for do at the given time.

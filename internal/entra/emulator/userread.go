@@ -100,8 +100,18 @@ func listUsers(c *call) (answer, error) {
 	if len(c.query.expand) > 0 && c.advanced() {
 		return answer{}, unsupported("$expand cannot be combined with advanced queries.")
 	}
+	rows := c.t.candidates(c.query.filter)
+	if mentions(c.query.filter, "signInActivity") {
+		if !c.allowed("AuditLog.Read.All") {
+			return answer{}, denied()
+		}
+		if slices.ContainsFunc(c.query.filter.fields(), func(p string) bool { return !strings.HasPrefix(p, "signInActivity/") }) {
+			return answer{}, unsupported("A filter on signInActivity cannot name other properties.")
+		}
+		rows = c.t.activeRows
+	}
 	return c.list(listing{
-		context: "users", typ: "user", rows: c.t.candidates(c.query.filter),
+		context: "users", typ: "user", rows: rows,
 		project: func(props map[string]any) (map[string]any, error) {
 			return c.userView(c.t.users.byID[text(props, "id")], props)
 		},
@@ -220,8 +230,8 @@ func (c *call) identitiesFilter(f lambdaExpr) error {
 // userView is what the caller sees: the selected or default properties and what was
 // expanded.
 func (c *call) userView(u *user, props map[string]any) (map[string]any, error) {
-	if slices.Contains(c.query.selects, "signInActivity") || mentions(c.query.filter, "signInActivity") {
-		props = c.t.logs.withActivity(u, props)
+	if slices.Contains(c.query.selects, "signInActivity") {
+		props = c.t.logs.withActivity(u.id, props)
 	}
 	var obj map[string]any
 	if len(c.query.selects) > 0 {

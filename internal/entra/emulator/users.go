@@ -235,6 +235,17 @@ func (t *tenant) userRows(after int) iter.Seq[row] {
 	}
 }
 
+// activeRows is userRows with the sign-in activity.
+func (t *tenant) activeRows(after int) iter.Seq[row] {
+	return func(yield func(row) bool) {
+		for r := range t.userRows(after) {
+			if !yield(row{r.ord, t.logs.withActivity(text(r.obj, "id"), r.obj)}) {
+				return
+			}
+		}
+	}
+}
+
 // candidates is userRows, cut down by what the filter asks for first when that is an
 // address: it spares a walk over every user of the tenant.
 func (t *tenant) candidates(f filterExpr) func(int) iter.Seq[row] {

@@ -41,25 +41,20 @@ func patchUser(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	for name := range c.body {
-		if strings.HasPrefix(name, "@odata.") {
-			continue
-		}
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(c.body)), func(n string) bool { return strings.HasPrefix(n, "@odata.") })
+	for _, name := range names {
 		if err := c.mayWrite(u, name); err != nil {
 			return answer{}, err
 		}
 	}
-	for name, v := range c.body {
-		if err := checkUserValue(name, v); err != nil {
+	for _, name := range names {
+		if err := checkUserValue(name, c.body[name]); err != nil {
 			return answer{}, err
 		}
 	}
 	props := maps.Clone(u.props)
 	var changed []any
-	for _, name := range slices.Sorted(maps.Keys(c.body)) {
-		if strings.HasPrefix(name, "@odata.") {
-			continue
-		}
+	for _, name := range names {
 		merged := mergeValue(u.props[name], c.body[name], name)
 		if !equalJSON(merged, u.props[name]) {
 			changed = append(changed, modified(name, u.props[name], merged))
@@ -357,11 +352,11 @@ func createUser(c *call) (answer, error) {
 		text(c.body, "displayName") == "" || text(c.body, "mailNickname") == "" || text(object(c.body, "passwordProfile"), "password") == "" {
 		return answer{}, badRequest("A new user needs accountEnabled, displayName, mailNickname, passwordProfile and a userPrincipalName in a verified domain.")
 	}
-	for name, v := range c.body {
+	for _, name := range slices.Sorted(maps.Keys(c.body)) {
 		if slices.Contains(readOnly(), name) {
 			return answer{}, badRequest("Property '%s' is read-only and cannot be set.", name)
 		}
-		if err := checkUserValue(name, v); err != nil {
+		if err := checkUserValue(name, c.body[name]); err != nil {
 			return answer{}, err
 		}
 	}
