@@ -89,6 +89,9 @@ func NewCredential(c CredentialConfig) (*Credential, error) {
 		}
 		c.Transport = t
 	}
+	if c.LoginURL != "" {
+		c.Transport = authority{c.Transport}
+	}
 	credential := &Credential{config: c, client: &http.Client{
 		Transport:     c.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -2,17 +2,10 @@ package entra_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/entra"
@@ -57,7 +50,7 @@ func newTenant(t *testing.T, cfg emulator.Config, change ...func(*entra.Config))
 	if x.pack, x.policy, err = e.AddAccessPackage(emulator.PackageSeed{Name: "dev-basic", Groups: []string{inPack}}); err != nil {
 		t.Fatal(err)
 	}
-	config := entra.Config{GraphURL: "https://" + emulator.GraphHost + "/v1.0", Scope: "https://graph.microsoft.com/.default", Credential: login{&http.Client{Transport: e.Transport()}}, Transport: e.Transport(), Logger: nopLogger()}
+	config := entra.Config{GraphURL: "https://" + emulator.GraphHost + "/v1.0", Scope: "https://graph.microsoft.com/.default", Credential: secretOf(t, e), Transport: e.Transport(), Logger: nopLogger()}
 	for _, f := range change {
 		f(&config)
 	}
@@ -67,29 +60,16 @@ func newTenant(t *testing.T, cfg emulator.Config, change ...func(*entra.Config))
 	return x
 }
 
-// login is a credential that fetches its tokens by hand.
-type login struct{ http *http.Client }
-
-func (l login) GetToken(ctx context.Context, o policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID}, "client_secret": {emulator.DefaultClientSecret}, "scope": o.Scopes}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+emulator.LoginHost+"/"+emulator.DefaultTenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+func secretOf(t *testing.T, e *emulator.Emulator) *entra.Credential {
+	t.Helper()
+	credential, err := entra.NewCredential(entra.CredentialConfig{
+		TenantID: emulator.DefaultTenantID, ClientID: emulator.DefaultClientID, Kind: entra.KindSecret, File: write0(t, "secret", []byte(emulator.DefaultClientSecret)),
+		LoginURL: "https://" + emulator.LoginHost, Transport: e.Transport(),
+	})
 	if err != nil {
-		return azcore.AccessToken{}, err
+		t.Fatal(err)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := l.http.Do(req)
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	defer resp.Body.Close()
-	var body struct {
-		Token string `json:"access_token"`
-		Life  int    `json:"expires_in"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil || resp.StatusCode != http.StatusOK {
-		return azcore.AccessToken{}, fmt.Errorf("status %d: %w", resp.StatusCode, err)
-	}
-	return azcore.AccessToken{Token: body.Token, ExpiresOn: time.Now().Add(time.Duration(body.Life) * time.Second)}, nil
+	return credential
 }
 
 // until repeats what the loop would repeat: a step whose failure says that it may come right by itself.
