@@ -47,6 +47,7 @@ type Person struct {
 	EmptyAt    time.Time // the guest was seen to hold nothing since the last closing
 	DeletingAt time.Time // the guest's deletion was sent and not yet seen done; zero: no
 	GoneAt     time.Time // the guest was seen deleted
+	MissingAt  time.Time // the guest was first not found, not even among the deleted; zero: it was found
 
 	AttributesHash string // of what was last written to the guest
 	SponsorID      string // Entra object id of the sponsor last set; "" if none

@@ -58,13 +58,17 @@ func (ps *pass) knownGuest(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	if g == nil && ps.p.MissingAt.IsZero() {
+		ps.p.MissingAt = ps.now // finish writes it
+	}
 	switch {
-	case g == nil && ps.p.Phase != contractor.PhaseGone && ps.now.Sub(ps.p.InvitedAt) < ps.Settle:
-		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(ps.p.InvitedAt)))
-		return false, nil // invited a moment ago: not replicated yet
+	case g == nil && ps.now.Sub(ps.p.MissingAt) < ps.Settle:
+		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(ps.p.MissingAt)))
+		return false, nil // one read that finds nothing may come from a replica that lags: only lasting absence counts
 	case g == nil || g.Deleted:
 		return ps.lostGuest(ctx, g)
 	}
+	ps.p.MissingAt = time.Time{}
 	if ps.p.Phase == contractor.PhaseGone { // somebody restored it, or our restore was not recorded
 		ps.p.Phase = contractor.PhaseClosed
 	}
@@ -75,6 +79,7 @@ func (ps *pass) knownGuest(ctx context.Context) (bool, error) {
 // lostGuest deals with a guest that is deleted or nowhere: as we wanted, or behind our back.
 func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error) {
 	p := ps.p
+	p.MissingAt = time.Time{}
 	if !ps.want.Open {
 		var ended []*contractor.Holding
 		for i := range p.Holdings {

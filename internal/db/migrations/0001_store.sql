@@ -56,6 +56,7 @@ CREATE TABLE persons (
     revoked_at  INTEGER,
     empty_at    INTEGER,
     deleting_at INTEGER,
+    missing_at  INTEGER,
     gone_at     INTEGER,
 
     attributes_hash TEXT    NOT NULL DEFAULT '',
