@@ -36,25 +36,57 @@ type Date struct {
 	Means time.Time `json:"means,omitzero"` // UTC; zero: open ended
 }
 
-// Normalise reads a User as a vendor would POST it. It is pure: the same vendor and body give the same answer, at any time. An
-// error is a *contractor.Error that the vendor would see.
+// Reader reads what one vendor sends, by its settings. It is pure: the same settings and body give the same answer, at any time.
+type Reader struct {
+	names *names
+}
+
+// NewReader compiles a vendor's settings. With an error (CheckVendor's), the Reader works by what of them can be used.
+func NewReader(v *contractor.Vendor) (*Reader, error) {
+	n, err := compileNames(userType(), v)
+	return &Reader{n}, err
+}
+
+// Normalise reads a User as a vendor would POST it. An error is a *contractor.Error that the vendor would see; what was
+// understood before it stands.
 func Normalise(v *contractor.Vendor, body []byte) (Normalised, error) {
-	t := userType()
-	n, _ := compileNames(t, v) // mistakes are CheckVendor's to tell; what stands is used
+	r, _ := NewReader(v) // mistakes are CheckVendor's to tell
+	return r.Normalise(body)
+}
+
+// Normalise reads a User as the vendor would POST it.
+func (r *Reader) Normalise(body []byte) (Normalised, error) {
 	sent, err := parseJSON(string(body), Limits{}.withDefaults().json())
 	if err != nil {
 		return Normalised{}, err
 	}
-	d, err := read(n, &sent)
+	d, err := read(r.names, &sent)
 	if err != nil {
 		return Normalised{}, err
 	}
+	v := r.names.vendor
 	out := Normalised{Record: d.record(), Resource: d.stored(""), Aliases: d.aliases, Unused: d.unusedJSON()}
 	out.Test = v.IsTestUser(out.Record.UserName)
-	if out.Dates, err = dates(v, &out.Record); err != nil {
+	if out.Dates, err = dates(v, &out.Record); err != nil || out.Test {
 		return out, err
 	}
 	return out, d.check(&out.Record)
+}
+
+// Rederive reads a stored engagement anew, after the vendor's settings changed: its Record and Test are what the settings now
+// make of the resource, and of values that nobody read before and an alias now names. An error says why the vendor could not
+// send this today; the engagement is filled in all the same.
+func (r *Reader) Rederive(e contractor.Engagement) (contractor.Engagement, error) {
+	d, err := recall(r.names, &e)
+	if err != nil {
+		return e, err
+	}
+	e.Record = d.record()
+	e.Test = r.names.vendor.IsTestUser(e.Record.UserName)
+	if _, err := dates(r.names.vendor, &e.Record); err != nil || e.Test {
+		return e, err
+	}
+	return e, d.check(&e.Record)
 }
 
 // draft is a canonical resource on its way to the store.

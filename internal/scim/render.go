@@ -44,20 +44,30 @@ func (d *draft) stored(id string) []byte {
 	return append(b, '}')
 }
 
-// recall reads a stored form back.
+// recall reads a stored form back. Values that nobody read when they came and that an alias names since are taken in.
 func recall(n *names, e *contractor.Engagement) (*draft, error) {
-	root, err := parseJSON(string(e.Resource), jsonLimits{depth: 16, values: 1 << 20})
+	root, err := parseJSON(string(e.Resource), jsonLimits{depth: 64, values: 1 << 20})
 	if err != nil {
 		return nil, contractor.Errorf(contractor.CodeInternal, "the stored resource of engagement %s cannot be read: %v", e.ID, err)
 	}
 	root.drop("schemas")
 	root.drop("id")
 	d := &draft{n: n, root: root, unused: value{kind: object}}
-	if len(e.Unused) > 0 {
-		if d.unused, err = parseJSON(string(e.Unused), jsonLimits{depth: 64, values: 1 << 20}); err != nil {
-			return nil, contractor.Errorf(contractor.CodeInternal, "the unused values of engagement %s cannot be read: %v", e.ID, err)
-		}
+	if len(e.Unused) == 0 {
+		return d, nil
 	}
+	unused, err := parseJSON(string(e.Unused), jsonLimits{depth: 64, values: 1 << 20})
+	if err != nil {
+		return nil, contractor.Errorf(contractor.CodeInternal, "the unused values of engagement %s cannot be read: %v", e.ID, err)
+	}
+	in := &intake{t: n.t, names: n, unused: value{kind: object}}
+	for i := range unused.kids {
+		in.foreign(unused.kids[i].name, &unused.kids[i].value)
+	}
+	if err := d.adopt(in); err != nil {
+		return nil, err
+	}
+	d.unused, d.aliases = in.unused, nil
 	return d, nil
 }
 

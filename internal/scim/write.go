@@ -89,10 +89,10 @@ func (k *call) begins(e *contractor.Engagement) error {
 	switch {
 	case end.IsZero():
 		return nil
-	case !end.After(start):
-		return contractor.Invalid(urnContractor+":endDate", "lies before the contract's start")
 	case !end.After(k.now):
 		return contractor.Invalid(urnContractor+":endDate", "has passed: a new contractor must have an end to come")
+	case !end.After(start):
+		return contractor.Invalid(urnContractor+":endDate", "lies before the contract's start")
 	}
 	return nil
 }
