@@ -113,11 +113,9 @@ func (s *engagementScan) fill(e *contractor.Engagement, withRecord bool) error {
 		return err
 	}
 	if withRecord {
-		if err := json.Unmarshal([]byte(s.record), &e.Record); err != nil {
-			return fmt.Errorf("engagement %s: its record cannot be read: %w", e.ID, err)
-		}
+		e.Record, err = decodeRecord(e.ID, s.record)
 	}
-	return nil
+	return err
 }
 
 func decodeStanding(id, text string) (s contractor.Standing, err error) {
@@ -130,13 +128,13 @@ func decodeStanding(id, text string) (s contractor.Standing, err error) {
 	return s, nil
 }
 
-// scanEngagements reads all rows of a query over engagementColumns.
-func scanEngagements(rows *sql.Rows, withRecord bool) (list []contractor.Engagement, err error) {
+// scanEngagements reads all rows of a query over engagementColumns and what stands behind them.
+func scanEngagements(rows *sql.Rows, withRecord bool, more ...any) (list []contractor.Engagement, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var scan engagementScan
 		var e contractor.Engagement
-		if err := rows.Scan(scan.dest(&e)...); err != nil {
+		if err := rows.Scan(append(scan.dest(&e), more...)...); err != nil {
 			return nil, err
 		}
 		if err := scan.fill(&e, withRecord); err != nil {

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"context"
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
@@ -81,4 +82,21 @@ func detail(key string, value any) json.RawMessage {
 		return nil // a string or a number cannot fail
 	}
 	return b
+}
+
+// Refused implements scim.Store.
+func (s *Store) Refused(ctx context.Context, event audit.Event) error {
+	return s.AppendEvents(ctx, event)
+}
+
+// AppendEvents journals events that change nothing else.
+func (s *Store) AppendEvents(ctx context.Context, events ...audit.Event) error {
+	return s.write(ctx, "append to the journal", func(t *tx) error {
+		for _, event := range events {
+			if err := t.append(&event); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

@@ -130,9 +130,12 @@ func appliedMigrations(ctx context.Context, conn *sql.Conn) ([]migration, error)
 	return all, rows.Err()
 }
 
+// cursorKeySetting is the setting that holds the key of the cursors.
+const cursorKeySetting = "cursor_key"
+
 // loadCursorKey reads the key that signs cursors, and makes it once.
 func loadCursorKey(ctx context.Context, conn *sql.Conn) ([]byte, error) {
-	const read = `SELECT value FROM settings WHERE key = 'cursor_key'`
+	const read = `SELECT value FROM settings WHERE key = '` + cursorKeySetting + `'`
 	var key []byte
 	err := conn.QueryRowContext(ctx, read).Scan(&key)
 	if !errors.Is(err, sql.ErrNoRows) {
@@ -142,8 +145,8 @@ func loadCursorKey(ctx context.Context, conn *sql.Conn) ([]byte, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, err
 	}
-	_, err = conn.ExecContext(ctx, `INSERT INTO settings (key, value, changed) VALUES ('cursor_key', ?, ?) ON CONFLICT (key) DO NOTHING`,
-		key, time.Now().UnixMicro())
+	_, err = conn.ExecContext(ctx, `INSERT INTO settings (key, value, changed) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING`,
+		cursorKeySetting, key, time.Now().UnixMicro())
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,7 @@ type Store struct {
 	cp        *checkpointer
 	tokens    tokenCache
 	memos     memos
+	stats     statsCache
 	cursorKey []byte // signs cursors; kept in settings so that cursors outlive a restart
 
 	closeOnce sync.Once
@@ -129,7 +130,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		err := s.w.close()
 		s.cp.close()
-		s.closeErr = errors.Join(err, s.closePools())
+		s.closeErr = errors.Join(err, s.stats.close(), s.closePools())
 	})
 	return s.closeErr
 }

@@ -5,131 +5,24 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"sync"
-	"time"
 
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 )
 
-const (
-	// tokenFresh is how long an authenticated token is believed without asking the file again: a token that another process
-	// revoked works no longer than this. A revocation in this process holds at once.
-	tokenFresh = time.Second
-
-	// tokenUseEvery is how exact last_used is: a request does not cost a write.
-	tokenUseEvery = 10 * time.Minute
-
-	// maxCachedTokens bounds the cache; beyond it, it starts afresh.
-	maxCachedTokens = 10_000
-
-	// maxLiveTokens lets a vendor rotate: the old token works until the new one is in place.
-	maxLiveTokens = 2
-)
-
-// tokenCache remembers the tokens seen in the last second. A read of the file costs more than the rest of a cheap request.
-type tokenCache struct {
-	mu     sync.Mutex
-	tokens map[[sha256.Size]byte]cachedToken
-}
-
-type cachedToken struct {
-	client  contractor.Client
-	expires time.Time // zero: never
-	read    time.Time
-	used    time.Time // last use that was noted
-}
-
-// Authenticate implements scim.Store.
-func (s *Store) Authenticate(ctx context.Context, tokenHash [sha256.Size]byte, now time.Time) (contractor.Client, error) {
-	s.tokens.mu.Lock()
-	token, ok := s.tokens.tokens[tokenHash]
-	s.tokens.mu.Unlock()
-	if age := now.Sub(token.read); !ok || age < 0 || age >= tokenFresh {
-		var err error
-		if token, err = s.readToken(ctx, tokenHash, now); err != nil {
-			return contractor.Client{}, err
-		}
-	}
-	if !token.expires.IsZero() && !now.Before(token.expires) {
-		return contractor.Client{}, errUnauthorized()
-	}
-	return token.client, nil
-}
-
-func errUnauthorized() error {
-	return contractor.Errorf(contractor.CodeUnauthorized, "the bearer token is not valid; ask for a new one")
-}
-
-func (s *Store) readToken(ctx context.Context, tokenHash [sha256.Size]byte, now time.Time) (cachedToken, error) {
-	token := cachedToken{read: now}
-	var expires, used instant
-	err := s.short.with(ctx, func(c *conn) error {
-		return c.row(context.WithoutCancel(ctx), `SELECT t.id, t.vendor, t.expires, t.last_used, v.paused
-			FROM tokens t JOIN vendors v ON v.name = t.vendor WHERE t.hash = ? AND t.revoked IS NULL`,
-			[]any{tokenHash[:]}, &token.client.TokenID, &token.client.Vendor, &expires, &used, &token.client.Paused)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		s.tokens.mu.Lock()
-		delete(s.tokens.tokens, tokenHash)
-		s.tokens.mu.Unlock()
-		return token, errUnauthorized()
-	}
-	if err != nil {
-		return token, failure("read a token", err)
-	}
-	token.expires, token.used = expires.Time, used.Time
-
-	s.tokens.mu.Lock()
-	if old, ok := s.tokens.tokens[tokenHash]; ok && old.used.After(token.used) {
-		token.used = old.used // noted, and on its way to the file
-	}
-	note := now.Sub(token.used) >= tokenUseEvery
-	if note {
-		token.used = now
-	}
-	if s.tokens.tokens == nil || len(s.tokens.tokens) >= maxCachedTokens {
-		s.tokens.tokens = make(map[[sha256.Size]byte]cachedToken)
-	}
-	s.tokens.tokens[tokenHash] = token
-	s.tokens.mu.Unlock()
-
-	if note {
-		s.w.offer(func(t *tx) error {
-			_, err := t.exec(`UPDATE tokens SET last_used = ? WHERE id = ?`, now.UnixMicro(), token.client.TokenID)
-			return err
-		})
-	}
-	return token, nil
-}
-
-func (s *Store) forgetTokens() {
-	s.tokens.mu.Lock()
-	defer s.tokens.mu.Unlock()
-	s.tokens.tokens = nil
-}
-
-// Token is what is stored of a vendor's bearer token.
-type Token struct {
-	ID       string // not secret; AddToken makes one where it is ""
-	Vendor   string
-	Hash     [sha256.Size]byte // of the token
-	Created  time.Time
-	Expires  time.Time // zero: never
-	LastUsed time.Time // to within minutes; zero: never
-	Revoked  time.Time // zero: not revoked
-}
+// maxLiveTokens lets a vendor rotate: the old token works until the new one is in place.
+const maxLiveTokens = 2
 
 // AddToken stores a token's hash for a vendor, which it makes known where it is not, and journals it. A vendor has at most two
 // live tokens: CodeConflict says so.
-func (s *Store) AddToken(ctx context.Context, actor audit.Actor, token Token, reason string) (Token, error) {
+func (s *Store) AddToken(ctx context.Context, actor audit.Actor, token contractor.Token, reason string) (contractor.Token, error) {
 	if token.Vendor == "" || token.Hash == [sha256.Size]byte{} {
-		return Token{}, contractor.Errorf(contractor.CodeInvalid, "a token needs a vendor and a hash")
+		return contractor.Token{}, contractor.Errorf(contractor.CodeInvalid, "a token needs a vendor and a hash")
 	}
 	if token.ID == "" {
 		var err error
 		if token.ID, err = newID(); err != nil {
-			return Token{}, err
+			return contractor.Token{}, err
 		}
 	}
 	err := s.write(ctx, "add a token", func(t *tx) error {
@@ -202,19 +95,59 @@ func (s *Store) PauseVendor(ctx context.Context, actor audit.Actor, vendor strin
 	return err
 }
 
-// Refused implements scim.Store.
-func (s *Store) Refused(ctx context.Context, event audit.Event) error {
-	return s.AppendEvents(ctx, event)
+// ListVendors lists the vendors that the store knows, by name, with their tokens.
+func (s *Store) ListVendors(ctx context.Context) ([]contractor.VendorState, error) {
+	var list []contractor.VendorState
+	err := s.short.snapshot(ctx, func(c *conn) (err error) {
+		if list, err = listVendors(ctx, c); err != nil {
+			return err
+		}
+		tokens, err := listTokens(ctx, c)
+		for i := range list {
+			list[i].Tokens = tokens[list[i].Name]
+		}
+		return err
+	})
+	return list, failure("list vendors", err)
 }
 
-// AppendEvents journals events that change nothing else.
-func (s *Store) AppendEvents(ctx context.Context, events ...audit.Event) error {
-	return s.write(ctx, "append to the journal", func(t *tx) error {
-		for _, event := range events {
-			if err := t.append(&event); err != nil {
-				return err
-			}
+func listVendors(ctx context.Context, c *conn) (list []contractor.VendorState, err error) {
+	rows, err := c.query(ctx, `SELECT v.name, v.created, v.paused, v.total, v.live,
+			(SELECT max(e.modified) FROM engagements e WHERE e.vendor = v.name AND e.deleted = 0)
+		FROM vendors v ORDER BY v.name`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var v contractor.VendorState
+		var created, last instant
+		if err := rows.Scan(&v.Name, &created, &v.Paused, &v.Total, &v.Live, &last); err != nil {
+			return nil, err
 		}
-		return nil
-	})
+		v.Created, v.LastPush = created.Time, last.Time
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+func listTokens(ctx context.Context, c *conn) (byVendor map[string][]contractor.Token, err error) {
+	rows, err := c.query(ctx, `SELECT id, vendor, hash, created, expires, last_used, revoked FROM tokens ORDER BY vendor, created, id`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	byVendor = make(map[string][]contractor.Token)
+	for rows.Next() {
+		var t contractor.Token
+		var hash []byte
+		var created, expires, used, revoked instant
+		if err := rows.Scan(&t.ID, &t.Vendor, &hash, &created, &expires, &used, &revoked); err != nil {
+			return nil, err
+		}
+		copy(t.Hash[:], hash)
+		t.Created, t.Expires, t.LastUsed, t.Revoked = created.Time, expires.Time, used.Time, revoked.Time
+		byVendor[t.Vendor] = append(byVendor[t.Vendor], t)
+	}
+	return byVendor, rows.Err()
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,7 +13,11 @@ import (
 // VerifyJournal walks the whole journal and answers how many events it has and the hash of the last. The first event that is not
 // what was written is an *audit.Fault. The walk sees one state of the file, however long it takes, and holds nobody up.
 func (s *Store) VerifyJournal(ctx context.Context) (count int64, head string, err error) {
-	rows, err := s.reads.QueryContext(ctx, `SELECT j.leaf, j.hash, p.fields, p.salt
+	return verifyJournal(ctx, s.reads)
+}
+
+func verifyJournal(ctx context.Context, pool *sql.DB) (count int64, head string, err error) {
+	rows, err := pool.QueryContext(ctx, `SELECT j.leaf, j.hash, p.fields, p.salt
 		FROM journal j LEFT JOIN journal_personal p ON p.seq = j.seq ORDER BY j.seq`)
 	if err != nil {
 		return 0, "", failure("read the journal", err)

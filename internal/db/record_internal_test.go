@@ -1,0 +1,76 @@
+package db
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"scimbridge/internal/contractor"
+)
+
+// Every field that a record has, now or later, comes back as it was stored.
+func TestDecodeRecordReadsEveryField(t *testing.T) {
+	yes, no := true, false
+	for _, eligible := range []*bool{nil, &yes, &no} {
+		var want contractor.Record
+		v := reflect.ValueOf(&want).Elem()
+		for i := range v.NumField() {
+			switch f := v.Field(i); f.Kind() {
+			case reflect.String:
+				f.SetString(v.Type().Field(i).Name + " \"quoted\" \\ é \n</b> \u2028 {[,]}")
+			case reflect.Bool:
+				f.SetBool(true)
+			case reflect.Slice:
+				f.Set(reflect.ValueOf([]string{"a@x.example", "b\"@x.example"}))
+			case reflect.Pointer:
+				f.Set(reflect.ValueOf(eligible))
+			default:
+				t.Fatalf("decodeRecord does not know the type of %s", v.Type().Field(i).Name)
+			}
+		}
+		stored, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeRecord("id", string(stored))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("error %v, difference:\n%s", err, diff)
+		}
+	}
+}
+
+// The walk over JSON finds what encoding/json finds, and ends on anything.
+func FuzzMembers(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":1,"b":"x\"y","c":[1,{"d":null}],"e":{"f":[]}}`, ` { "a" : [ ] , "b" : -1.5e3 } `, `[true,false , "x"]`, `"\u00e9"`, `{"a":{"b":[[],{}]}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if !json.Valid(b) {
+			return
+		}
+		var want map[string]json.RawMessage
+		if json.Unmarshal(b, &want) == nil && want != nil {
+			got := map[string]json.RawMessage{}
+			members(b, func(name string, value []byte) { got[name] = value })
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("members of %s:\n%s", b, diff)
+			}
+			for name, value := range want {
+				var s string
+				if json.Unmarshal(value, &s) == nil && firstByte(value) == '"' && text(value) != s {
+					t.Errorf("text of %s in %s is %q", name, b, text(value))
+				}
+			}
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(b, &list) == nil && list != nil {
+			got := []json.RawMessage{}
+			elements(b, func(value []byte) { got = append(got, value) })
+			if diff := cmp.Diff(list, got); diff != "" {
+				t.Errorf("elements of %s:\n%s", b, diff)
+			}
+		}
+	})
+}
