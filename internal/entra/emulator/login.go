@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -86,7 +87,7 @@ func (e *Emulator) grant(r *http.Request) (string, time.Duration, *oauthError) {
 	form := r.PostForm
 	tenant := r.PathValue("tenant")
 	scope := form.Get("scope")
-	resource, isDefault := strings.CutSuffix(scope, "/.default")
+	resource, isDefault := defaultScope(scope)
 	switch {
 	case o.refuse > 0:
 		o.refuse--
@@ -105,6 +106,18 @@ func (e *Emulator) grant(r *http.Request) (string, time.Duration, *oauthError) {
 	}
 	access, life := o.issue("https://sts.windows.net/"+o.cfg.TenantID+"/", resource, e.dice)
 	return access, life, nil
+}
+
+// defaultScope returns the resource of the one scope that ends in /.default. The Azure
+// library adds the scopes of OpenID Connect, which mean nothing here.
+func defaultScope(scope string) (string, bool) {
+	rest := slices.DeleteFunc(strings.Fields(scope), func(s string) bool {
+		return s == "openid" || s == "offline_access" || s == "profile"
+	})
+	if len(rest) != 1 {
+		return "", false
+	}
+	return strings.CutSuffix(rest[0], "/.default")
 }
 
 func (o *tokenOffice) authenticate(secret, kind, assertion, endpoint string) *oauthError {
