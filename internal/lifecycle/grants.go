@@ -162,9 +162,13 @@ func (ps *pass) carryOut(ctx context.Context, st *step) error {
 		}
 		return ps.recordHolding(ctx, h, ps.grantEvent("grant.gone", st, h, "read back: not held any more; "+st.why))
 	case opNote:
-		e := ps.moved(st, h)
-		ps.describe(h, st)
-		return ps.recordHolding(ctx, h, e)
+		if h.Handle == st.handle || st.handle == "" || !sameGrant(h, st.grant) {
+			e := ps.moved(st, h)
+			ps.describe(h, st)
+			return ps.recordHolding(ctx, h, e)
+		}
+		h.Handle = st.handle // the package was delivered: its assignment has an id now
+		return ps.record(ctx, []*contractor.Holding{h})
 	}
 	if st.op == opGrant {
 		ps.describe(h, st)

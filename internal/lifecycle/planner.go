@@ -118,7 +118,7 @@ func (s *scene) forGrant(g *contractor.Grant, h *contractor.Holding) ([]step, []
 func (s *scene) forChange(g *contractor.Grant, h *contractor.Holding, seen sight, grant step) ([]step, []time.Time) {
 	move, note := grant, grant
 	move.op, move.mechanism, note.op, note.mechanism = opMove, h.Mechanism, opNote, h.Mechanism
-	changed := !sameInstant(h.End, g.End) || h.Rule != g.Rule || h.Engagement != g.Engagement
+	changed := !sameGrant(h, g)
 	switch h.Mechanism {
 	case contractor.MechanismMember:
 		if grant.mechanism == contractor.MechanismSchedule {
@@ -145,6 +145,11 @@ func (s *scene) forChange(g *contractor.Grant, h *contractor.Holding, seen sight
 		return []step{note}, nil
 	}
 	return nil, nil
+}
+
+// sameGrant reports whether a holding is described by the grant as it is now.
+func sameGrant(h *contractor.Holding, g *contractor.Grant) bool {
+	return sameInstant(h.End, g.End) && h.Rule == g.Rule && h.Engagement == g.Engagement
 }
 
 // mustMove reports whether Entra's end of a schedule has to change now. One that the policy's cap keeps short of the grant's

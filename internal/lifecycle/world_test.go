@@ -102,7 +102,7 @@ func newWorld(t *testing.T, cfg emulator.Config) *world {
 	w.start()
 	for _, v := range m.Vendors() {
 		w.tokens[v] = scim.NewToken()
-		_, err := w.store.AddToken(t.Context(), audit.Actor{Kind: audit.ActorAdmin, Name: "test"}, db.Token{Vendor: v, Hash: scim.HashToken(w.tokens[v])}, "test")
+		_, err := w.store.AddToken(t.Context(), audit.Actor{Kind: audit.ActorAdmin, Name: "test"}, contractor.Token{Vendor: v, Hash: scim.HashToken(w.tokens[v])}, "test")
 		must(t, err)
 	}
 	return w

@@ -1,0 +1,330 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+
+	"scimbridge/internal/audit"
+	"scimbridge/internal/config"
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/db"
+	"scimbridge/internal/entra"
+	"scimbridge/internal/lifecycle"
+	"scimbridge/internal/mapper"
+	"scimbridge/internal/scim"
+)
+
+// options of a daemon. config and log are required.
+type options struct {
+	config *config.Config
+	log    *slog.Logger
+	pace   pace
+}
+
+// pace is how patient the loop is with Entra; zero fields take the loop's defaults. The demo and the tests, whose emulator
+// replicates within a second, are in more of a hurry.
+type pace struct {
+	settle, inviteWindow, nativeGrace time.Duration
+	inviteSettle                      time.Duration // of the Graph client
+}
+
+// daemon is the running bridge.
+type daemon struct {
+	daemonState
+	config  *config.Config
+	started time.Time
+	store   *db.Store
+	graph   *entra.Client
+	loop    *lifecycle.Loop
+	mapping live
+	metrics *metrics
+
+	scimAddr    net.Addr
+	metricsAddr net.Addr
+	baseURL     string
+
+	reloading sync.Mutex
+	loaded    atomic.Pointer[mappingStatus]
+	lastBeat  int64
+}
+
+// start brings every part up in order; whatever was started is stopped again if a later part cannot be.
+func start(ctx context.Context, o options) (_ *daemon, err error) {
+	d := &daemon{daemonState: daemonState{log: o.log, failed: make(chan error, 1)}, config: o.config, started: time.Now(), metrics: newMetrics()}
+	defer func() {
+		if err != nil {
+			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.config.ShutdownTimeout)
+			defer cancel()
+			_ = d.stop(stopCtx) // the reason for stopping is the error that counts
+		}
+	}()
+	m, warnings, err := readMapping(o.config.Mapping)
+	if err != nil {
+		return nil, setupError(err)
+	}
+	for _, w := range warnings {
+		o.log.Warn("mapping", "problem", w.String())
+	}
+	if err := d.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: "serve"}); err != nil {
+		return nil, err
+	}
+	if err := d.openGraph(o); err != nil {
+		return nil, err
+	}
+	if err := d.startLoop(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := d.openDoors(ctx); err != nil {
+		return nil, err
+	}
+	o.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
+	return d, nil
+}
+
+func (d *daemon) openStore(ctx context.Context) error {
+	store, err := db.Open(ctx, db.Config{Path: d.config.Database})
+	if err != nil {
+		return err
+	}
+	d.store = store
+	d.stops.add("database", func(context.Context) error { return store.Close() })
+	release, err := store.Lead(ctx)
+	if err != nil {
+		return err
+	}
+	d.stops.add("lead", func(context.Context) error { release(); return nil })
+	return nil
+}
+
+func (d *daemon) openGraph(o options) error {
+	e := o.config.Entra
+	transport, err := entra.NewTransport(e.CAFile)
+	if err != nil {
+		return setupError(err)
+	}
+	credential, err := newCredential(e)
+	if err != nil {
+		return setupError(err)
+	}
+	scope, err := graphScope(e)
+	if err != nil {
+		return setupError(err)
+	}
+	d.graph, err = entra.New(entra.Config{
+		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: d.log.With("component", "entra"),
+		InviteSettle: o.pace.inviteSettle, OnCall: d.metrics.graphCall,
+	})
+	if err != nil {
+		return setupError(err)
+	}
+	d.stops.add("Graph connections", func(context.Context) error { transport.CloseIdleConnections(); return nil })
+	return nil
+}
+
+func (d *daemon) startLoop(ctx context.Context, o options) error {
+	loop, err := lifecycle.New(lifecycle.Config{
+		Store: d.store, Directory: d.graph, Logger: d.log.With("component", "lifecycle"),
+		Rules:   func() lifecycle.Rules { return d.mapping.get() },
+		Workers: o.config.Workers, Settle: o.pace.settle, InviteWindow: o.pace.inviteWindow, NativeGrace: o.pace.nativeGrace,
+		Skew: d.graph.ClockSkew,
+	})
+	if err != nil {
+		return err
+	}
+	d.loop = loop
+	// The loop outlives ctx until its turn to stop: the doors close first.
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	d.parts.Go(func() {
+		defer close(done)
+		if err := loop.Run(runCtx); err != nil {
+			d.fail(fmt.Errorf("the loop stopped: %w", err))
+		}
+	})
+	d.stops.add("loop", func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("steps in flight did not finish; they are resumed at the next start: %w", ctx.Err())
+		}
+	})
+	return nil
+}
+
+// openDoors opens the listeners, all before any is served: a port in use must not leave half a daemon.
+func (d *daemon) openDoors(ctx context.Context) error {
+	l, err := listen("listen", d.config.Listen)
+	if err != nil {
+		return err
+	}
+	d.scimAddr = l.Addr()
+	d.baseURL = d.config.BaseURL(l.Addr())
+	door, err := scim.New(scim.Config{
+		Store: d.store, PublicURL: d.baseURL, Wake: d.loop.Wake, Logger: d.log.With("component", "scim"),
+		Vendors: func(name string) (*contractor.Vendor, bool) { return d.mapping.get().Vendor(name) },
+		Groups:  func() []contractor.Entitlement { return d.mapping.get().Catalog() },
+	})
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
+	admin, err := listenAdmin(d.config.AdminSocket)
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
+	if err := d.openMetrics(); err != nil {
+		_, _ = l.Close(), admin.Close()
+		return err
+	}
+	d.server("admin socket", admin, d.adminHandler(), nil, func(s *http.Server) { s.ConnContext = withPeer })
+	if d.config.TLS == nil {
+		d.server("vendor door", l, d.metrics.scim(door.Handler()), nil, nil)
+		return nil
+	}
+	cert, err := loadCertificate(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path())
+	if err != nil {
+		_ = l.Close()
+		return setupError(err)
+	}
+	d.server("vendor door", l, d.metrics.scim(door.Handler()), cert.config(), nil)
+	return nil
+}
+
+func (d *daemon) openMetrics() error {
+	if d.config.Metrics == nil {
+		return nil
+	}
+	l, err := listen("metrics.listen", d.config.Metrics.Listen)
+	if err != nil {
+		return err
+	}
+	d.metricsAddr = l.Addr()
+	d.server("metrics", l, d.metricsHandler(), nil, nil)
+	return nil
+}
+
+// stop ends the daemon: the doors first, then the loop, then the store.
+func (d *daemon) stop(ctx context.Context) error {
+	err := d.stops.run(ctx)
+	d.parts.Wait()
+	return err
+}
+
+// activate puts a mapping into force and makes everybody due, so that an edit reaches all.
+func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Actor) error {
+	now := time.Now()
+	last, err := d.store.Revision(ctx, "")
+	var ce *contractor.Error
+	if err != nil && !(errors.As(err, &ce) && ce.Code == contractor.CodeNotFound) {
+		return err
+	}
+	revision, err := d.store.AddRevision(ctx, actor, string(m.Source()), "loaded from "+d.config.Mapping)
+	if err != nil {
+		return err
+	}
+	d.mapping.set(m)
+	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: revision.Hash, Loaded: revision.Loaded.UTC()})
+	if last.Hash == revision.Hash {
+		return nil
+	}
+	_, err = d.store.WakeAll(ctx, now, 0)
+	return err
+}
+
+// reload reads the mapping again. Everything that can fail comes first; a bad file leaves the old one in force.
+func (d *daemon) reload(ctx context.Context, who string) (revision string, err error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	m, warnings, err := readMapping(d.config.Mapping)
+	if err != nil {
+		st := *d.loaded.Load()
+		st.Refused = err.Error()
+		d.loaded.Store(&st)
+		return "", fmt.Errorf("%w\nthe mapping in force (%s) stays in force", err, st.Revision[:12])
+	}
+	for _, w := range warnings {
+		d.log.Warn("mapping", "problem", w.String())
+	}
+	if err := d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: who}); err != nil {
+		return "", err
+	}
+	d.loop.Wake()
+	d.log.Info("mapping reloaded", "revision", m.Revision()[:12], "by", who)
+	return m.Revision(), nil
+}
+
+// feedWatchdog tells systemd that the loop makes progress: passes were made, or nothing is due.
+func (d *daemon) feedWatchdog(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	passes := d.loop.Passes()
+	due, err := d.store.Due(ctx, time.Now().Add(-time.Minute), 1)
+	if err != nil || len(due) > 0 && passes == d.lastBeat {
+		d.log.Error("the loop makes no progress; systemd will restart the daemon", "error", err)
+		return
+	}
+	d.lastBeat = passes
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog)
+}
+
+// statsAge is how old the dear counts of a status may be.
+const statsAge = 5 * time.Second
+
+// status is the daemon's own account of itself.
+func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
+	now := time.Now()
+	stats, err := d.store.Stats(ctx, now, statsAge)
+	if err != nil {
+		return nil, err
+	}
+	graph := d.graph.Stats()
+	lastAnswer, lastError := d.metrics.entra()
+	skew, _ := d.graph.ClockSkew()
+	st := &adminStatus{
+		Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
+		People: stats.Phases, Records: stats.Statuses, Held: stats.Held, Due: stats.Due, NextDue: stats.NextDue,
+		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled},
+	}
+	if !stats.OldestDue.IsZero() && stats.OldestDue.Before(now) {
+		st.Lag = now.Sub(stats.OldestDue).Seconds()
+	}
+	if st.Mapping.Refused != "" {
+		st.Trouble = append(st.Trouble, "the mapping file on disk has mistakes and is not in force: "+strings.SplitN(st.Mapping.Refused, "\n", 2)[0]+"; mend it and run scimbridge reload")
+	}
+	if st.Lag > 60 {
+		st.Trouble = append(st.Trouble, fmt.Sprintf("the loop is %.0f s behind; look at entra.lastError and the quota", st.Lag))
+	}
+	if lastError != "" {
+		st.Trouble = append(st.Trouble, "Entra: "+lastError)
+	}
+	st.Healthy = len(st.Trouble) == 0
+	return st, nil
+}
+
+func lookupGroup(name string) (gid int, ok bool) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, false
+	}
+	gid, err = strconv.Atoi(g.Gid)
+	return gid, err == nil
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"scimbridge/internal/entra"
+)
+
+// metrics are the daemon's own registry and what it counts.
+type metrics struct {
+	registry   *prometheus.Registry
+	scimCalls  *prometheus.CounterVec
+	scimTime   *prometheus.HistogramVec
+	graphCalls *prometheus.CounterVec
+	graphTime  *prometheus.HistogramVec
+
+	mu         sync.Mutex
+	lastAnswer time.Time
+	lastError  string
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		scimCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "scimbridge_scim_requests_total", Help: "SCIM requests answered, by method and status."}, []string{"method", "code"}),
+		scimTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "scimbridge_scim_request_seconds", Help: "Time to answer a SCIM request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)}, []string{"method"}),
+		graphCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "scimbridge_graph_calls_total", Help: "Calls to Microsoft Graph, by operation and status; 0 is no answer."}, []string{"operation", "code"}),
+		graphTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "scimbridge_graph_call_seconds", Help: "Time of a call to Microsoft Graph.", Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 10)}, []string{"operation"}),
+	}
+	m.registry.MustRegister(m.scimCalls, m.scimTime, m.graphCalls, m.graphTime,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// graphCall takes note of one call to Graph.
+func (m *metrics) graphCall(c entra.Call) {
+	m.graphCalls.WithLabelValues(c.Op, strconv.Itoa(c.Status)).Inc()
+	m.graphTime.WithLabelValues(c.Op).Observe(c.Took.Seconds())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.Status != 0 {
+		m.lastAnswer = time.Now().UTC()
+	}
+	switch {
+	case c.Status == 0:
+		m.lastError = c.Op + ": no answer; check the network, graph_url and login_url"
+	case c.Status == http.StatusUnauthorized:
+		m.lastError = c.Op + ": 401, the token was refused; check tenant_id, client_id and the credential"
+	case c.Status == http.StatusForbidden:
+		m.lastError = c.Op + ": 403, a permission or licence is missing; scimbridge needs those of docs/entra-setup.md"
+	case c.Status < 400:
+		m.lastError = ""
+	}
+}
+
+func (m *metrics) entra() (lastAnswer time.Time, lastError string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lastAnswer, m.lastError
+}
+
+// scim counts and times the vendor door's requests.
+func (m *metrics) scim(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		sw := &statusWriter{ResponseWriter: w, code: http.StatusOK}
+		next.ServeHTTP(sw, r)
+		method := r.Method
+		switch method {
+		case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+		default:
+			method = "other" // the label's values stay bounded, whatever a client sends
+		}
+		m.scimCalls.WithLabelValues(method, strconv.Itoa(sw.code)).Inc()
+		m.scimTime.WithLabelValues(method).Observe(time.Since(begin).Seconds())
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the writer below.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// metricsHandler serves /metrics, /healthz (the process runs) and /readyz (the database answers and the loop keeps up).
+func (d *daemon) metricsHandler() http.Handler {
+	gauge := func(name, help string, value func(*adminStatus) float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			st, err := d.status(ctx)
+			if err != nil {
+				return -1
+			}
+			return value(st)
+		})
+	}
+	d.metrics.registry.MustRegister(
+		gauge("scimbridge_due_people", "People whose work is due now; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Due) }),
+		gauge("scimbridge_lag_seconds", "Age of the oldest due work; -1 if the database does not answer.", func(s *adminStatus) float64 { return s.Lag }),
+		gauge("scimbridge_clock_skew_seconds", "How far this machine's clock is ahead of Entra's.", func(s *adminStatus) float64 { return s.Entra.SkewSecs }),
+		gauge("scimbridge_held_people", "People who wait for a person's decision; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Held) }),
+	)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		st, err := d.status(r.Context())
+		if err != nil || st.Lag > 300 {
+			http.Error(w, "not ready: the database does not answer or the loop is behind; see scimbridge status", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ok\n"))
+	})
+	return mux
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// streams are where a command reads and writes.
+type streams struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+}
+
+// The exit codes of every command.
+const (
+	exitOK    = 0
+	exitError = 1  // it failed, or what was checked is wrong
+	exitUsage = 64 // the command line itself is wrong (sysexits EX_USAGE)
+	exitSetup = 78 // configuration or mapping is wrong: starting again cannot help (EX_CONFIG)
+)
+
+// exitError carries another exit code than 1; an empty message was already told.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+func setupError(err error) error { return &codeError{exitSetup, err} }
+
+// run is the whole program but for signals and os.Exit, so that tests can call it.
+func run(ctx context.Context, args []string, io streams) int {
+	root := newRoot(io)
+	root.SetArgs(args)
+	root.SetIn(io.in)
+	root.SetOut(io.out)
+	root.SetErr(io.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	var ce *codeError
+	if errors.As(err, &ce) {
+		code = ce.code
+	}
+	if msg := err.Error(); msg != "" {
+		fmt.Fprintln(io.err, "scimbridge: "+msg)
+	}
+	return code
+}
+
+func newRoot(io streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "scimbridge",
+		Short: "Contractors' access to Entra that ends when the contract does",
+		Long: `scimbridge takes contractor records from vendors over SCIM 2.0, maps them to Microsoft Entra guests
+whose groups and access packages carry an end date, and takes everything back on that date, with proof.
+
+Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 the configuration is wrong.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &codeError{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	root.AddCommand(
+		newDemo(io), newServe(io), newValidate(io), newVendor(io), newStatus(io), newReload(io), newEmulator(io), newVersion(io),
+	)
+	return root
+}
+
+func newVersion(io streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(io.out, "scimbridge "+version())
+			return err
+		},
+	}
+}
+
+// version is the module version that go install stamps, or the revision a checkout was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"scimbridge/internal/audit"
+	"scimbridge/internal/config"
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/db"
+	"scimbridge/internal/scim"
+)
+
+func newVendor(io streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "vendor",
+		Short: "Vendors' credentials: add, rotate, pause",
+		Long: `Vendors' credentials. The vendor itself (its domains, quota, dates) is a section of the mapping file; here it gets
+its bearer tokens. Only hashes are stored: a token is shown once, when it is made. These commands write to the database
+directly and work with the daemon running or stopped.`,
+	}
+	cmd.AddCommand(vendorAdd(io), vendorRotate(io), vendorList(io), vendorRevoke(io), vendorPause(io, true), vendorPause(io, false))
+	return cmd
+}
+
+// admin is the person at the command line, for the journal.
+func admin() audit.Actor {
+	name := "uid " + fmt.Sprint(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if by := os.Getenv("SUDO_USER"); by != "" {
+		name = by + " (sudo)"
+	}
+	return audit.Actor{Kind: audit.ActorAdmin, Name: name}
+}
+
+// withStore opens the database beside the daemon, for one command.
+func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error) (err error) {
+	store, err := db.Open(ctx, db.Config{Path: cfg.Database})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := store.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	return do(store)
+}
+
+// knownVendor refuses a name that the mapping does not have, before anything is written.
+func knownVendor(cfg *config.Config, name string) (*contractor.Vendor, error) {
+	m, _, err := readMapping(cfg.Mapping)
+	if err != nil {
+		return nil, setupError(err)
+	}
+	v, ok := m.Vendor(name)
+	if !ok {
+		return nil, fmt.Errorf("vendor %q is not in %s, which has: %s; add a section vendors.%s there first", name, cfg.Mapping, strings.Join(m.Vendors(), ", "), name)
+	}
+	return v, nil
+}
+
+func vendorAdd(io streams) *cobra.Command {
+	return tokenCommand(io, "add NAME", "Make a vendor's bearer token and print it once", "token made with vendor add")
+}
+
+func vendorRotate(io streams) *cobra.Command {
+	return tokenCommand(io, "rotate NAME", "Make a second token; revoke the old one when the vendor has moved over", "token made with vendor rotate")
+}
+
+func tokenCommand(io streams, use, short, reason string) *cobra.Command {
+	var file string
+	var expires time.Duration
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := readConfig(file, io)
+			if err != nil {
+				return err
+			}
+			if _, err := knownVendor(cfg, args[0]); err != nil {
+				return err
+			}
+			token := scim.NewToken()
+			row := contractor.Token{Vendor: args[0], Hash: scim.HashToken(token)}
+			if expires > 0 {
+				row.Expires = time.Now().Add(expires)
+			}
+			err = withStore(cmd.Context(), cfg, func(s *db.Store) error {
+				row, err = s.AddToken(cmd.Context(), admin(), row, reason)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(io.err, "token %s for vendor %s; it is not shown again\n", row.ID, args[0])
+			_, err = fmt.Fprintln(io.out, token)
+			return err
+		},
+	}
+	configFlag(cmd, &file)
+	cmd.Flags().DurationVar(&expires, "expires", 0, "how long the token lives, such as 8760h; 0: until it is revoked")
+	return cmd
+}
+
+func vendorList(io streams) *cobra.Command {
+	var file string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List vendors and their tokens", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := readConfig(file, io)
+			if err != nil {
+				return err
+			}
+			return withStore(cmd.Context(), cfg, func(s *db.Store) error {
+				vendors, err := s.ListVendors(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(io.out, vendors)
+				}
+				w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "VENDOR\tSTATE\tLIVE\tTOKEN\tCREATED\tEXPIRES\tLAST USED")
+				for _, v := range vendors {
+					state := "active"
+					if v.Paused {
+						state = "paused"
+					}
+					if len(v.Tokens) == 0 {
+						fmt.Fprintf(w, "%s\t%s\t%d\t-\t\t\t\n", v.Name, state, v.Live)
+					}
+					for _, t := range v.Tokens {
+						fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", v.Name, state, v.Live, t.ID, day(t.Created), orWord(t.Expires, "never"), orWord(t.LastUsed, "never"))
+					}
+				}
+				return w.Flush()
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func vendorRevoke(io streams) *cobra.Command {
+	var file, reason string
+	cmd := &cobra.Command{
+		Use: "revoke TOKEN-ID", Short: "End a token now", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := readConfig(file, io)
+			if err != nil {
+				return err
+			}
+			return withStore(cmd.Context(), cfg, func(s *db.Store) error {
+				return s.RevokeToken(cmd.Context(), admin(), args[0], reason)
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	cmd.Flags().StringVar(&reason, "reason", "revoked at the command line", "why, for the journal")
+	return cmd
+}
+
+func vendorPause(io streams, pause bool) *cobra.Command {
+	var file, reason string
+	use, short := "resume NAME", "Let a paused vendor write again"
+	if pause {
+		use, short = "pause NAME", "Refuse a vendor's writes until it is resumed; what it sent stays in force"
+	}
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := readConfig(file, io)
+			if err != nil {
+				return err
+			}
+			return withStore(cmd.Context(), cfg, func(s *db.Store) error {
+				return s.PauseVendor(cmd.Context(), admin(), args[0], pause, reason)
+			})
+		},
+	}
+	configFlag(cmd, &file)
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal (required)")
+	_ = cmd.MarkFlagRequired("reason")
+	return cmd
+}
+
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+
+func orWord(t time.Time, word string) string {
+	if t.IsZero() {
+		return word
+	}
+	return day(t)
+}
