@@ -140,7 +140,7 @@ func repeatIn(k *call, f *contractor.Failure, ex *exchange, try int) (time.Durat
 		return 0, f.RetryAfter <= maxThrottleWait
 	case f.Verdict != contractor.VerdictRetry:
 		return 0, false
-	case ex != nil && ex.status == 0 && ex.unsent():
+	case ex.began.IsZero() || ex.unsent(): // it never left
 		return backoff, true
 	case !k.again || f.Status == http.StatusLocked:
 		return 0, false

@@ -208,7 +208,8 @@ func (c *Credential) build() (azcore.TokenCredential, time.Time, error) {
 	options := azcore.ClientOptions{
 		Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: authority, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{}},
 		Transport: c.client,
-		Retry:     policy.RetryOptions{MaxRetries: 2, TryTimeout: tokenTimeout / 3, RetryDelay: 500 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		// One repeat here; the calls that need the token are repeated by their own rules.
+		Retry: policy.RetryOptions{MaxRetries: 1, TryTimeout: tokenTimeout / 2, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second},
 	}
 	elsewhere := k.LoginURL != ""
 	switch k.Kind {

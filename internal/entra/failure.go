@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -259,7 +260,11 @@ func tokenFailure(f *contractor.Failure, cause error) {
 func noAnswer(f *contractor.Failure, k *call, ex *exchange, err error) {
 	f.Verdict = contractor.VerdictRetry
 	f.Message = "Graph could not be reached; check the network, the proxy and entra.graph_url"
-	if errors.Is(err, context.DeadlineExceeded) {
+	var untrusted *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &untrusted):
+		f.Message = "Graph's certificate is not trusted; check the proxy, entra.graph_url and entra.ca_file"
+	case errors.Is(err, context.DeadlineExceeded):
 		f.Message = "Graph did not answer within " + k.timeout.String()
 	}
 	if !k.again && !ex.began.IsZero() && !ex.unsent() {

@@ -138,7 +138,7 @@ func checkInvitation(op string, in contractor.Invitation) error {
 	case strings.ContainsAny(in.Email, badAddress):
 		return wrong(op, "the address holds a character that Entra does not take in an invitation (such as + or '); have another address sent")
 	case strings.HasPrefix(in.Email, "."), strings.HasPrefix(in.Email, "-"), in.Email[at-1] == '.', in.Email[at-1] == '-':
-		return wrong(op, "the part of the address before the @ begins or ends with a dot or a dash, which Entra does not take")
+		return wrong(op, "the local part of the address begins or ends with a dot or a dash, which Entra does not take")
 	case len(in.SponsorIDs) > maxSponsors:
 		return wrong(op, "a guest has at most five sponsors")
 	case len([]rune(in.DisplayName)) > maxDisplayName:
