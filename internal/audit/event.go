@@ -90,9 +90,14 @@ func (e *Event) Seal(prev string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(leaf)
-	e.Hash = hex.EncodeToString(sum[:])
+	e.Hash = HashLeaf(leaf)
 	return nil
+}
+
+// HashLeaf is the hash by which the next event names this one.
+func HashLeaf(leaf []byte) string {
+	sum := sha256.Sum256(leaf)
+	return hex.EncodeToString(sum[:])
 }
 
 // HashPersonal binds erasable fields to the chain; the salt keeps a guessed name from being confirmed after erasure.
@@ -111,23 +116,27 @@ type Verifier struct {
 
 // Fault is the first place where the journal is not what was written.
 type Fault struct {
-	Seq int64
+	Seq int64 // 0: no single event
 	Why string
 }
 
-func (f *Fault) Error() string { return fmt.Sprintf("journal event %d: %s", f.Seq, f.Why) }
+func (f *Fault) Error() string {
+	if f.Seq == 0 {
+		return "journal: " + f.Why
+	}
+	return fmt.Sprintf("journal event %d: %s", f.Seq, f.Why)
+}
 
 // Check takes the next event as stored: leaf is the stored canonical form, hash the stored hash, personal and salt what is kept
 // apart (nil once erased). It returns the decoded event, or a *Fault.
 func (v *Verifier) Check(leaf []byte, hash string, personal, salt []byte) (*Event, error) {
 	want := v.count + 1
-	sum := sha256.Sum256(leaf)
-	if hex.EncodeToString(sum[:]) != hash {
+	if HashLeaf(leaf) != hash {
 		return nil, &Fault{want, "its content does not have the hash that was recorded: it was changed"}
 	}
-	var e Event
-	if err := json.Unmarshal(leaf, &e); err != nil {
-		return nil, &Fault{want, "it cannot be read: " + err.Error()}
+	e, err := ParseLeaf(leaf)
+	if err != nil {
+		return nil, &Fault{want, err.Error()}
 	}
 	if e.Seq != want {
 		return nil, &Fault{want, fmt.Sprintf("found number %d in its place: events were removed, inserted or reordered", e.Seq)}
@@ -144,7 +153,7 @@ func (v *Verifier) Check(leaf []byte, hash string, personal, salt []byte) (*Even
 	}
 	e.Hash, e.Personal, e.Salt = hash, personal, salt
 	v.prev, v.count = hash, want
-	return &e, nil
+	return e, nil
 }
 
 // Head is the number of events walked and the hash of the last one.

@@ -16,7 +16,7 @@ type row struct {
 	personal, salt []byte
 }
 
-func chain(t *testing.T, n int) []row {
+func chain(t testing.TB, n int) []row {
 	t.Helper()
 	prev := audit.Genesis
 	var rows []row
