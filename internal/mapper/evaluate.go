@@ -118,7 +118,7 @@ func before(t time.Time, s contractor.Span, zone *time.Location) time.Time {
 func (m *Mapping) applyRules(d *decision, e *contractor.Engagement, v *contractor.Vendor, trace bool) {
 	machine, _ := m.machines.Get().(*machine)
 	defer m.machines.Put(machine)
-	m.language.fillEnv(machine.env, e, v, d.Period)
+	machine.load(m.language, e, v, d.Period)
 	clear(machine.answers)
 	matched, failure, denial := m.matchRules(d, machine, trace)
 	switch {

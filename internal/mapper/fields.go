@@ -34,6 +34,7 @@ type field struct {
 	kind  kind
 	index int // in contractor.Record; -1 for what is worked out
 	slot  string
+	used  bool // an expression of the file mentions it
 }
 
 // What is worked out rather than sent.
@@ -62,52 +63,53 @@ func recordFields() []field {
 		case reflect.TypeFor[[]string]():
 			k = texts
 		}
-		out = append(out, field{name, k, i, slot(name)})
+		out = append(out, field{name: name, kind: k, index: i, slot: slot(name)})
 	}
-	return append(out, field{fieldVendor, text, -1, slot(fieldVendor)}, field{fieldStart, instant, -1, slot(fieldStart)}, field{fieldEnd, instant, -1, slot(fieldEnd)})
+	return append(out, field{name: fieldVendor, kind: text, index: -1, slot: slot(fieldVendor)},
+		field{name: fieldStart, kind: instant, index: -1, slot: slot(fieldStart)}, field{name: fieldEnd, kind: instant, index: -1, slot: slot(fieldEnd)})
 }
 
 // slot is the name under which a field stands in the environment of an expression. No identifier of the language can be
 // spelled so, and a map look-up by a constant is the fastest access that the machine of expr has.
 func slot(name string) string { return "c." + name }
 
-// fillEnv puts an engagement into env, which holds slots. Times carry the engagement's zone, so that format and year read the
-// calendar that its contract is written in.
-// The vendor's fixed supplier stands in where the vendor sends none.
-func (l *language) fillEnv(env map[string]any, e *contractor.Engagement, v *contractor.Vendor, p contractor.Period) {
+// load puts an engagement into the machine; only fields that the file mentions are put into the environment. Times carry the
+// engagement's zone, so that format and year read the calendar that its contract is written in. The vendor's fixed supplier
+// stands in where the vendor sends none.
+func (m *machine) load(l *language, e *contractor.Engagement, v *contractor.Vendor, p contractor.Period) {
 	r := reflect.ValueOf(&e.Record).Elem()
 	for i := range l.fields {
 		f := &l.fields[i]
-		if f.index < 0 {
+		if !f.used || f.index < 0 {
 			continue
 		}
 		value := r.Field(f.index)
 		switch f.kind {
 		case text:
-			env[f.slot] = value.String()
+			s := value.String()
+			if f.name == fieldSupplier && s == "" {
+				s = v.Supplier
+			}
+			m.texts[i], m.env[f.slot] = s, s
 		case truth:
-			env[f.slot] = value.Bool()
+			m.env[f.slot] = value.Bool()
 		case maybe:
 			if value.IsNil() {
-				env[f.slot] = nil
+				m.env[f.slot] = nil
 			} else {
-				env[f.slot] = value.Elem().Bool()
+				m.env[f.slot] = value.Elem().Bool()
 			}
 		case texts:
 			list, _ := value.Interface().([]string)
-			env[f.slot] = list
+			m.env[f.slot] = list
 		}
 	}
-	if e.Record.Supplier == "" {
-		env[slot(fieldSupplier)] = v.Supplier
-	}
-	env[slot(fieldVendor)] = e.Vendor
+	m.texts[l.byName[fieldVendor]], m.env[slot(fieldVendor)] = e.Vendor, e.Vendor
 	zone := p.Zone
 	if zone == nil {
 		zone = time.UTC
 	}
-	env[slot(fieldStart)] = p.Start.In(zone)
-	env[slot(fieldEnd)] = p.End.In(zone)
+	m.env[slot(fieldStart)], m.env[slot(fieldEnd)] = p.Start.In(zone), p.End.In(zone)
 }
 
 func fieldNames(fields []field) []string {

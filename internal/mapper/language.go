@@ -33,6 +33,7 @@ type language struct {
 	byName     map[string]int // index into fields
 	functions  map[string]function
 	env        types.Map // slots and their types, for expr's own check
+	config     *conf.Config
 	lists      map[string][]string
 	sets       map[*string]map[string]struct{} // of the lists, by their first item: rules share them
 	conditions map[string]string
@@ -44,6 +45,7 @@ func newLanguage(zone *time.Location) *language {
 		l.byName[f.name] = i
 		l.env[f.slot] = f.kind.exprType()
 	}
+	l.config = l.newConfig()
 	return l
 }
 
@@ -74,8 +76,9 @@ func (k kind) exprType() types.Type {
 	return types.Any
 }
 
-// config is made anew for every expression: expr caches types in it.
-func (l *language) config() *conf.Config {
+// newConfig is what expr is told. One is enough for all expressions of a file: it caches types, and nothing is compiled once
+// Parse has returned.
+func (l *language) newConfig() *conf.Config {
 	c := conf.CreateNew()
 	c.WithEnv(l.env)
 	c.MaxNodes = maxNodes
@@ -134,7 +137,7 @@ func (l *language) compile(source string, want ...kind) (*expression, []mistake)
 
 // parse reads the source into a tree.
 func (l *language) parse(source string) (*parser.Tree, *mistake) {
-	tree, err := parser.ParseWithConfig(source, l.config())
+	tree, err := parser.ParseWithConfig(source, l.config)
 	if err != nil {
 		m := syntaxMistake(source, err)
 		return nil, &m
@@ -144,25 +147,25 @@ func (l *language) parse(source string) (*parser.Tree, *mistake) {
 
 // assemble runs what expr has after our own check: its check, which is the second net, the optimizer and the compiler.
 func (l *language) assemble(tree *parser.Tree) (*vm.Program, error) {
-	config := l.config()
-	if _, err := checker.Check(tree, config); err != nil {
+	if _, err := checker.Check(tree, l.config); err != nil {
 		return nil, err
 	}
-	if err := optimizer.Optimize(&tree.Node, config); err != nil {
+	if err := optimizer.Optimize(&tree.Node, l.config); err != nil {
 		return nil, err
 	}
-	return compiler.Compile(tree, config)
+	return compiler.Compile(tree, l.config)
 }
 
 // machine evaluates expressions for one engagement after another. Not for concurrent use; the mapping keeps a pool.
 type machine struct {
 	vm      vm.VM
 	env     map[string]any
+	texts   []string // by field, for comparisons
 	answers []answer // by conjunct
 }
 
-func newMachine(conjuncts int) *machine {
-	return &machine{vm: vm.VM{MemoryBudget: memory}, env: make(map[string]any, 64), answers: make([]answer, conjuncts)}
+func newMachine(l *language, conjuncts int) *machine {
+	return &machine{vm: vm.VM{MemoryBudget: memory}, env: make(map[string]any, len(l.fields)), texts: make([]string, len(l.fields)), answers: make([]answer, conjuncts)}
 }
 
 // truth evaluates an expression of kind truth.
@@ -187,8 +190,9 @@ type conjunct struct {
 
 // comparison is c.field == "value", which needs no machine.
 type comparison struct {
-	slot  string
-	value any // boxed once
+	is    bool
+	field int // index into language.fields
+	value string
 }
 
 // split compiles the parts of a condition that has no mistakes.
@@ -199,7 +203,7 @@ func (l *language) split(source string) ([]conjunct, error) {
 	}
 	var parts []conjunct
 	for _, n := range conjuncts(tree.Node, nil) {
-		part := conjunct{expression: expression{source: n.String(), kind: truth}, first: compared(n)}
+		part := conjunct{expression: expression{source: n.String(), kind: truth}, first: l.compared(n)}
 		c := &check{language: l, source: source}
 		c.visit(&n, nil)
 		program, err := l.assemble(&parser.Tree{Node: n, Source: tree.Source})
@@ -221,17 +225,17 @@ func conjuncts(n ast.Node, out []ast.Node) []ast.Node {
 }
 
 // compared is the comparison that n is, zero if it is anything else.
-func compared(n ast.Node) comparison {
+func (l *language) compared(n ast.Node) comparison {
 	b, ok := n.(*ast.BinaryNode)
 	if !ok || b.Operator != "==" {
 		return comparison{}
 	}
 	literal, ok := b.Right.(*ast.StringNode)
-	name := fieldOf(b.Left)
-	if !ok || name == "" {
+	field, known := l.byName[fieldOf(b.Left)]
+	if !ok || !known || l.fields[field].kind != text {
 		return comparison{}
 	}
-	return comparison{slot(name), literal.Value}
+	return comparison{true, field, literal.Value}
 }
 
 // answer is what a conjunct said about the engagement in the machine.
@@ -246,8 +250,8 @@ func (m *machine) ask(c *conjunct, i int) answer {
 	a := &m.answers[i]
 	if !a.known {
 		a.known = true
-		if c.first.slot != "" {
-			a.holds = m.env[c.first.slot] == c.first.value
+		if c.first.is {
+			a.holds = m.texts[c.first.field] == c.first.value
 		} else {
 			a.holds, a.err = m.truth(&c.expression)
 		}

@@ -21,8 +21,11 @@ func testLanguage() *language {
 }
 
 func testMachine(l *language, r contractor.Record) *machine {
-	m := newMachine(0)
-	l.fillEnv(m.env, &contractor.Engagement{Vendor: "acme", Record: r}, &contractor.Vendor{Name: "acme"}, contractor.Period{
+	for i := range l.fields {
+		l.fields[i].used = true
+	}
+	m := newMachine(l, 0)
+	m.load(l, &contractor.Engagement{Vendor: "acme", Record: r}, &contractor.Vendor{Name: "acme"}, contractor.Period{
 		Start: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC), End: time.Date(2026, 7, 1, 3, 59, 59, 0, time.UTC), Zone: mustZone("America/New_York"),
 	})
 	return m
@@ -265,6 +268,7 @@ func randomCondition(r *rand.Rand, depth int) string {
 // record, and what is said to imply something must do so.
 func TestWarningsAreAlwaysRight(t *testing.T) {
 	l := testLanguage()
+	testMachine(l, contractor.Record{}) // marks every field as used
 	reason := &reasoner{language: l, vendors: []string{"acme", "globex"}}
 	var machines []*machine
 	r := rand.New(rand.NewPCG(1, 2))
@@ -275,8 +279,8 @@ func TestWarningsAreAlwaysRight(t *testing.T) {
 			b := r.IntN(2) == 0
 			rec.RehireEligible = &b
 		}
-		m := newMachine(0)
-		l.fillEnv(m.env, &contractor.Engagement{Vendor: []string{"acme", "globex"}[r.IntN(2)], Record: rec}, &contractor.Vendor{}, contractor.Period{
+		m := newMachine(l, 0)
+		m.load(l, &contractor.Engagement{Vendor: []string{"acme", "globex"}[r.IntN(2)], Record: rec}, &contractor.Vendor{}, contractor.Period{
 			End: time.Date(2026, time.Month(1+r.IntN(10)), 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(r.IntN(3)-1) * time.Nanosecond), Zone: time.UTC,
 		})
 		machines = append(machines, m)

@@ -30,9 +30,11 @@ func properties() []property {
 		{name: "employeeId", max: 16},
 		{name: "employeeType", max: 64},
 		{name: "employeeHireDate", must: true, check: checkInstant},
+		{name: "employeeLeaveDateTime", check: checkInstant}, // needs a permission of its own
 		{name: "costCenter", max: 64},
 		{name: "division", max: 64},
 		{name: "mobilePhone", max: 64},
+		{name: "faxNumber", max: 64},
 		{name: "city", max: 128},
 		{name: "country", max: 128},
 		{name: "state", max: 128},
@@ -48,7 +50,7 @@ func properties() []property {
 	return list
 }
 
-var directoryExtension = regexp.MustCompile(`^extension_[0-9a-fA-F]{32}_[A-Za-z0-9_]{1,100}$`)
+var directoryExtension = regexp.MustCompile(`^extension_[0-9a-fA-F]{32}_[A-Za-z0-9_]{1,128}$`)
 
 // findProperty looks a property up by name; directory extensions (extension_<app id>_<name>) are known by their form.
 func findProperty(name string) (property, bool) {
@@ -106,7 +108,7 @@ func checkLanguage(s string) string {
 
 func checkInstant(s string) string {
 	if _, err := time.Parse(time.RFC3339, s); err != nil {
-		return "must be a time; write ${c.start}"
+		return "must be a time; write ${c.start} or ${c.end}"
 	}
 	return ""
 }
