@@ -24,13 +24,13 @@ func kind() emulator.Config {
 
 // client calls an emulator as an application would, by hand-written HTTP.
 type client struct {
-	t     *testing.T
+	t     testing.TB
 	e     *emulator.Emulator
 	http  *http.Client
 	token string
 }
 
-func newClient(t *testing.T, cfg emulator.Config) *client {
+func newClient(t testing.TB, cfg emulator.Config) *client {
 	t.Helper()
 	e, err := emulator.New(cfg)
 	if err != nil {

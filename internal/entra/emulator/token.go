@@ -18,16 +18,21 @@ const graphAppID = "00000003-0000-0000-c000-000000000000"
 // tokenOffice issues access tokens and judges them. Tokens are JWTs that only the
 // emulator can check (HS256), since no client may look inside.
 type tokenOffice struct {
-	cfg     Config
-	key     []byte
-	roles   []string
-	epoch   int    // tokens of an earlier epoch are revoked
-	claims  string // challenge that goes with the revocation, or ""
-	refuse  int    // token requests that will fail
-	issued  int
-	spOID   string
-	rejects int
+	cfg    Config
+	key    []byte
+	roles  []string
+	epoch  int    // tokens of an earlier epoch are revoked
+	claims string // challenge that goes with the revocation, or ""
+	refuse int    // token requests that will fail
+	issued int
+	spOID  string
+	// known are tokens that were checked before; a client sends the same one a
+	// thousand times.
+	known map[string]*token
 }
+
+// maxKnown bounds the tokens that are remembered.
+const maxKnown = 64
 
 // token is what an access token says.
 type token struct {
@@ -100,6 +105,9 @@ func (o *tokenOffice) check(c *call) *graphError {
 }
 
 func (o *tokenOffice) read(bearer string) (*token, string) {
+	if t := o.known[bearer]; t != nil {
+		return t, ""
+	}
 	signed, sig, ok := cutLast(bearer, ".")
 	mac, err := base64.RawURLEncoding.DecodeString(sig)
 	if !ok || err != nil || !hmac.Equal(mac, o.sign(signed)) {
@@ -111,6 +119,10 @@ func (o *tokenOffice) read(bearer string) (*token, string) {
 	if err != nil || json.Unmarshal(raw, &t) != nil {
 		return nil, "Invalid token: the payload is malformed."
 	}
+	if o.known == nil || len(o.known) >= maxKnown {
+		o.known = map[string]*token{}
+	}
+	o.known[bearer] = &t
 	return &t, ""
 }
 
@@ -123,7 +135,6 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 }
 
 func (o *tokenOffice) unauthorized(why, claims string) *graphError {
-	o.rejects++
 	e := refuse(http.StatusUnauthorized, "InvalidAuthenticationToken", "%s", why)
 	challenge := `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", client_id="` + graphAppID + `"`
 	if claims != "" {
