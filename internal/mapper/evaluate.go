@@ -97,11 +97,13 @@ func (d *decision) hold(format string, args ...any) decision {
 	return *d
 }
 
+// maxReason bounds a reason that repeats what a vendor sent, in characters.
+const maxReason = 300
+
 // dateProblem is the sentence of a date that could not be read.
 func dateProblem(err error) string {
-	var e *contractor.Error
-	if errors.As(err, &e) {
-		return e.Error()
+	if r := []rune(err.Error()); len(r) > maxReason {
+		return string(r[:maxReason]) + "…"
 	}
 	return err.Error()
 }

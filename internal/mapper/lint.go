@@ -10,8 +10,8 @@ import (
 	"scimbridge/internal/contractor"
 )
 
-// maxPairs bounds how many pairs of rules are compared with each other.
-const maxPairs = 500_000
+// maxComparisons bounds the work of comparing rules with each other, in pairs of branches.
+const maxComparisons = 1_000_000
 
 // reasoned is a rule with the ways for it to match.
 type reasoned struct {
@@ -33,18 +33,46 @@ func (b *builder) lint() {
 	for i := range b.rules {
 		rules[i] = b.lintRule(r, i)
 	}
-	pairs := 0
-	for i := range rules {
-		for k := range rules {
-			if i == k || !rules[i].known || !rules[k].known {
-				continue
-			}
-			if pairs++; pairs > maxPairs {
+	work := 0
+	for i, others := range related(rules) {
+		for _, k := range others {
+			if work += 1 + len(rules[i].branches)*len(rules[k].branches); work > maxComparisons {
 				return
 			}
 			b.lintPair(&rules[i], &rules[k])
 		}
 	}
+}
+
+// related lists for each rule those that can make it pointless: the rules that deny and, if it grants, those that grant the
+// same.
+func related(rules []reasoned) [][]int {
+	var denying []int
+	granting := map[contractor.EntitlementKey][]int{}
+	for i := range rules {
+		if !rules[i].known {
+			continue
+		}
+		if rules[i].deny != "" {
+			denying = append(denying, i)
+		}
+		for _, e := range rules[i].grants {
+			granting[e.Key()] = append(granting[e.Key()], i)
+		}
+	}
+	out := make([][]int, len(rules))
+	for i := range rules {
+		if !rules[i].known {
+			continue
+		}
+		others := slices.Clone(denying)
+		for _, e := range rules[i].grants {
+			others = append(others, granting[e.Key()]...)
+		}
+		slices.Sort(others)
+		out[i] = slices.DeleteFunc(slices.Compact(others), func(k int) bool { return k == i })
+	}
+	return out
 }
 
 // lintNames warns of conditions that can never be true, and of lists and conditions that nothing uses.

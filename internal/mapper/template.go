@@ -3,6 +3,7 @@ package mapper
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // template is text with ${expressions}, for one property of the guest.
@@ -136,5 +137,8 @@ func (t *template) render(m *machine) (string, error) {
 	return s, nil
 }
 
-// tidy trims and joins runs of blanks, which absent fields leave behind.
-func tidy(s string) string { return strings.Join(strings.Fields(s), " ") }
+// tidy trims and joins runs of blanks, which absent fields leave behind, and takes control characters for blanks.
+func tidy(s string) string {
+	blank := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	return strings.Join(strings.FieldsFunc(s, blank), " ")
+}

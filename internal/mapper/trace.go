@@ -3,6 +3,7 @@ package mapper
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // secretField is never shown, not even to admins (record.go).
@@ -23,6 +24,9 @@ func (l *language) values(x *expression, machine *machine) string {
 	for _, name := range x.uses.fields {
 		v := machine.env[slot(name)]
 		switch v := v.(type) {
+		case time.Time:
+			parts = append(parts, fmt.Sprintf("c.%s is %s", name, v.Format(time.RFC3339)))
+			continue
 		case nil:
 			parts = append(parts, "c."+name+" is not known")
 			continue
