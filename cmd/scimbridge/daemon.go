@@ -31,14 +31,6 @@ import (
 type options struct {
 	config *config.Config
 	log    *slog.Logger
-	pace   pace
-}
-
-// pace is how patient the loop is with Entra; zero fields take the loop's defaults. The demo and the tests, whose emulator
-// replicates within a second, are in more of a hurry.
-type pace struct {
-	settle, inviteWindow, nativeGrace time.Duration
-	inviteSettle                      time.Duration // of the Graph client
 }
 
 // daemon is the running bridge.
@@ -128,7 +120,7 @@ func (d *daemon) openGraph(o options) error {
 	}
 	d.graph, err = entra.New(entra.Config{
 		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: d.log.With("component", "entra"),
-		InviteSettle: o.pace.inviteSettle, OnCall: d.metrics.graphCall,
+		InviteSettle: o.config.Patience.InviteSettle, OnCall: d.metrics.graphCall,
 	})
 	if err != nil {
 		return setupError(err)
@@ -141,7 +133,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 	loop, err := lifecycle.New(lifecycle.Config{
 		Store: d.store, Directory: d.graph, Logger: d.log.With("component", "lifecycle"),
 		Rules:   func() lifecycle.Rules { return d.mapping.get() },
-		Workers: o.config.Workers, Settle: o.pace.settle, InviteWindow: o.pace.inviteWindow, NativeGrace: o.pace.nativeGrace,
+		Workers: o.config.Workers, Settle: o.config.Patience.Settle, InviteWindow: o.config.Patience.InviteWindow, NativeGrace: o.config.Patience.NativeGrace,
 		Skew: d.graph.ClockSkew,
 	})
 	if err != nil {

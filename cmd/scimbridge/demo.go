@@ -100,9 +100,7 @@ func setStage(ctx context.Context, seed uint64) (_ *stage, err error) {
 		return st, err
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // the timeline below is the demo's log
-	st.daemon, err = start(ctx, options{config: cfg, log: log, pace: pace{
-		settle: 5 * time.Second, inviteWindow: 3 * time.Second, nativeGrace: time.Second, inviteSettle: 500 * time.Millisecond,
-	}})
+	st.daemon, err = start(ctx, options{config: cfg, log: log})
 	if err != nil {
 		return st, err
 	}
@@ -119,6 +117,7 @@ func (st *stage) writeFiles() (*config.Config, error) {
 database: scimbridge.db
 mapping: mapping.yaml
 admin_socket: admin.sock
+patience: {settle: 5s, invite_window: 3s, native_grace: 1s, invite_settle: 500ms}
 entra:
   tenant_id: %s
   client_id: %s

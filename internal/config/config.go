@@ -55,6 +55,18 @@ type Config struct {
 	// Workers is how many people are reconciled at the same time. From 1 to 64. Default 4:
 	// Graph's quota, not the number of workers, bounds the speed.
 	Workers int `yaml:"workers"`
+
+	// Patience is how long the loop waits for Entra to show what it was told.
+	Patience Patience `yaml:"patience"`
+}
+
+// Patience is how long the loop waits for Entra to show what it was told. The defaults suit the real service; an emulator
+// that replicates within a second allows less. Each from 0s (the default is taken) to 1h.
+type Patience struct {
+	Settle       time.Duration `yaml:"settle"`        // before a write that no read shows is sent again. Default 60s
+	InviteWindow time.Duration `yaml:"invite_window"` // before an invitation whose answer was lost is sent again. Default 60s
+	NativeGrace  time.Duration `yaml:"native_grace"`  // for Entra's own expiry of a closed person's grants. Default 2m
+	InviteSettle time.Duration `yaml:"invite_settle"` // before the first write to a new guest. Default 2s
 }
 
 // TLS is the certificate of the vendor door. Both files are needed.

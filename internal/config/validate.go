@@ -71,7 +71,17 @@ func (v *validator) config(c *Config) {
 	if c.Workers < 1 || c.Workers > maxWorkers {
 		v.add(at("workers"), "%d is out of range; write from 1 to %d", c.Workers, maxWorkers)
 	}
+	for key, d := range map[string]time.Duration{
+		"settle": c.Patience.Settle, "invite_window": c.Patience.InviteWindow, "native_grace": c.Patience.NativeGrace, "invite_settle": c.Patience.InviteSettle,
+	} {
+		if d < 0 || d > maxPatience {
+			v.add(at("patience", key), "%v is out of range; write from 0s to 1h", d)
+		}
+	}
 }
+
+// maxPatience bounds how long a lost write may go unnoticed.
+const maxPatience = time.Hour
 
 // doors checks the listeners, TLS and the public URL.
 func (v *validator) doors(c *Config) {
