@@ -17,6 +17,8 @@ type mappingFile struct {
 	Conditions map[string]string      `yaml:"conditions"`
 	Rules      []fileRule             `yaml:"rules"`
 	Tests      []fileTest             `yaml:"tests"`
+
+	ConditionalAccess fileConditionalAccess `yaml:"conditional_access"`
 }
 
 type fileDefaults struct {

@@ -29,6 +29,7 @@ type Mapping struct {
 	invitation   Invitation
 	guard        contractor.Guard
 	tests        []test
+	conditional  *contractor.ConditionalAccess // nil: no such section
 
 	language *language
 	machines sync.Pool // of *machine
