@@ -90,6 +90,7 @@ func (b *builder) build() {
 	b.buildSponsor()
 	b.buildGuest()
 	b.buildRules()
+	b.buildConditionalAccess()
 	b.buildTests()
 	b.finishCatalog()
 	b.lint()
