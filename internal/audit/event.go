@@ -127,6 +127,9 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("journal event %d: %s", f.Seq, f.Why)
 }
 
+// Resume begins behind events that were archived: count of them, the last with this hash. It is called before the first Check.
+func (v *Verifier) Resume(count int64, hash string) { v.count, v.prev = count, hash }
+
 // Check takes the next event as stored: leaf is the stored canonical form, hash the stored hash, personal and salt what is kept
 // apart (nil once erased). It returns the decoded event, or a *Fault.
 func (v *Verifier) Check(leaf []byte, hash string, personal, salt []byte) (*Event, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -71,9 +72,8 @@ func (s *Store) WriteArchive(ctx context.Context, w io.Writer, before time.Time,
 	if n := len(archives); n > 0 {
 		a.First, prev = archives[n-1].Last+1, archives[n-1].Hash
 	}
-	// The youngest event stays in any case: the next one names it.
 	err = s.short.with(ctx, func(c *conn) error {
-		return c.row(ctx, `SELECT coalesce(max(seq), 0) FROM journal WHERE seq >= ? AND seq < ? AND time < ?`, []any{a.First, signed.Size, before.UnixMicro()}, &a.Last)
+		return c.row(ctx, `SELECT coalesce(max(seq), 0) FROM journal WHERE seq >= ? AND seq <= ? AND time < ?`, []any{a.First, signed.Size, before.UnixMicro()}, &a.Last)
 	})
 	if err != nil {
 		return a, failure("look for events to archive", err)
@@ -208,4 +208,25 @@ func (s *Store) WritePersonal(ctx context.Context, w io.Writer, first, last int6
 		return err
 	})
 	return journalFailure("write personal fields", err)
+}
+
+// resumeBehindArchives has the walk begin behind the events that were dropped, in the middle of an archive where its dropping was
+// interrupted.
+func resumeBehindArchives(ctx context.Context, pool *sql.DB, v *audit.Verifier) error {
+	var seq int64
+	var prev, hash []byte
+	err := pool.QueryRowContext(ctx, `SELECT j.seq, j.leaf ->> '$.prev', CASE WHEN a.last = j.seq - 1 THEN lower(hex(a.hash)) END
+		FROM journal j JOIN trail_archives a ON j.seq - 1 BETWEEN a.first AND a.last AND a.dropped IS NOT NULL
+		WHERE j.seq = (SELECT min(seq) FROM journal)`).Scan(&seq, &prev, &hash)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if hash == nil {
+		hash = prev
+	}
+	v.Resume(seq-1, string(hash))
+	return nil
 }
