@@ -17,13 +17,16 @@ func (s *Store) VerifyJournal(ctx context.Context) (count int64, head string, er
 }
 
 func verifyJournal(ctx context.Context, pool *sql.DB) (count int64, head string, err error) {
+	var v audit.Verifier
+	if err := resumeBehindArchives(ctx, pool, &v); err != nil {
+		return 0, "", failure("read the journal", err)
+	}
 	rows, err := pool.QueryContext(ctx, `SELECT j.leaf, j.hash, p.fields, p.salt
 		FROM journal j LEFT JOIN journal_personal p ON p.seq = j.seq ORDER BY j.seq`)
 	if err != nil {
 		return 0, "", failure("read the journal", err)
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	var v audit.Verifier
 	for rows.Next() {
 		var leaf, hash, fields, salt []byte
 		if err := rows.Scan(&leaf, &hash, &fields, &salt); err != nil {
