@@ -230,6 +230,20 @@ func (c *call) permit() error {
 		return denied()
 	}
 	c.used = used
+	return c.licensed()
+}
+
+// licensed refuses what the tenant has not bought.
+func (c *call) licensed() error {
+	have := c.e.cfg.Licence
+	switch area, rest, _ := strings.Cut(c.op.id, "."); {
+	case (area == "pim" || area == "em") && have != LicenceP2:
+		return refuse(http.StatusForbidden, "AadPremiumLicenseRequired", "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license.")
+	case area == "ca" && have == LicenceFree:
+		return refuse(http.StatusForbidden, "AccessDenied", "Your directory does not have a license that includes Conditional Access.")
+	case area == "audit" && strings.HasPrefix(rest, "signIns") && have == LicenceFree:
+		return refuse(http.StatusForbidden, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", "Neither tenant is B2C or tenant doesn't have premium license")
+	}
 	return nil
 }
 

@@ -40,6 +40,10 @@ type Config struct {
 	// TokenLifetime of access tokens, default 1 h.
 	TokenLifetime time.Duration
 
+	// Licence of the tenant, default P2. PIM and entitlement management want P2, conditional
+	// access and the sign-in log P1.
+	Licence Licence
+
 	// PageSize is the longest page of any list, default 3.
 	PageSize int
 	// Lag is the upper bound of replication delay, drawn anew for each write.
@@ -81,6 +85,16 @@ type Config struct {
 	// report counts all of them.
 	MaxCalls int
 }
+
+// Licence is the Entra ID edition of the tenant.
+type Licence string
+
+// The editions that make a difference here.
+const (
+	LicenceP2   Licence = "P2"
+	LicenceP1   Licence = "P1"
+	LicenceFree Licence = "Free"
+)
 
 // FederatedCredential is a trust in tokens of another issuer (workload identity
 // federation).
@@ -135,6 +149,7 @@ func (c Config) withDefaults() Config {
 		c.Permissions = DefaultPermissions()
 	}
 	c.TokenLifetime = or(c.TokenLifetime, time.Hour)
+	c.Licence = or(c.Licence, LicenceP2)
 	c.PageSize = or(c.PageSize, 3)
 	c.Lag = orNone(c.Lag, 1500*time.Millisecond)
 	c.Throttle = orNone(c.Throttle, 0.03)
@@ -159,6 +174,9 @@ func (c Config) validate() error {
 	}
 	if !strings.Contains(c.InitialDomain, ".") {
 		errs = append(errs, fmt.Errorf("InitialDomain %q is not a domain", c.InitialDomain))
+	}
+	if c.Licence != LicenceP2 && c.Licence != LicenceP1 && c.Licence != LicenceFree {
+		errs = append(errs, fmt.Errorf("Licence %q is not P2, P1 or Free", c.Licence))
 	}
 	if c.PageSize < 1 || c.PageSize > 999 {
 		errs = append(errs, fmt.Errorf("PageSize %d is not between 1 and 999", c.PageSize))

@@ -16,6 +16,7 @@ func (e *Emulator) control() http.Handler {
 	mux.HandleFunc("GET /_emulator/state", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, e.State()) })
 	mux.HandleFunc("GET /_emulator/calls", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, e.Calls()) })
 	mux.HandleFunc("GET /_emulator/report", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, e.Report()) })
+	mux.HandleFunc("GET /_emulator/operations", func(w http.ResponseWriter, _ *http.Request) { writeControl(w, served()) })
 	mux.HandleFunc("GET /_emulator/clock", func(w http.ResponseWriter, _ *http.Request) {
 		writeControl(w, map[string]any{"now": e.Now()})
 	})
@@ -79,10 +80,21 @@ func (e *Emulator) overview() any {
 		"tenantId": c.TenantID, "clientId": c.ClientID, "initialDomain": c.InitialDomain, "verifiedDomains": c.VerifiedDomains,
 		"seed": c.Seed, "now": e.Now(), "pageSize": c.PageSize, "lag": c.Lag.String(), "unknowns": c.Unknowns,
 		"endpoints": []string{
-			"GET state", "GET calls", "GET report", "GET clock", "POST clock", "POST faults", "DELETE faults", "POST outage",
+			"GET state", "GET calls", "GET report", "GET operations", "GET clock", "POST clock", "POST faults", "DELETE faults", "POST outage",
 			"POST tokens/revoke", "POST permissions", "POST signin", "POST users", "POST groups", "POST packages", "POST roles", "POST do",
 		},
 	}
+}
+
+// served lists the operations with the permissions that allow them.
+func served() []map[string]any {
+	var out []map[string]any
+	for _, op := range operations() {
+		out = append(out, map[string]any{
+			"id": op.id, "method": op.method, "path": op.path, "permissions": op.permissions, "delegatedOnly": op.delegated, "success": op.success,
+		})
+	}
+	return out
 }
 
 // drift is a change behind the bridge's back, named as the Do methods are.

@@ -80,6 +80,7 @@ func (c *call) packageAdd(r *packageRequest, asg map[string]any) error {
 		if err := c.t.eligibleFor(pkg, u); err != nil {
 			return err
 		}
+		c.t.meter(pkg, u)
 		if c.t.ent.standing(u.id, pkg) != nil {
 			if c.t.cfg.Unknowns.SecondPackageRefused == Yes {
 				return refuse(http.StatusBadRequest, "ExistingGrant", "The subject already has an assignment or an open request for this access package.")
@@ -179,6 +180,7 @@ func (c *call) inviteBySubject(email string, p *packagePolicy) (*user, string, e
 		return nil, "", refuse(http.StatusBadRequest, "PolicyNotMet", "You don't meet policy requirements to request this entitlement.")
 	}
 	c.t.ent.metered = append(c.t.ent.metered, "adminAdd by e-mail: "+lower(email))
+	c.t.auditBy("Entitlement Management", "GovernanceLicenseFeatureUsed", "EntitlementManagement", nil, nil)
 	for _, u := range c.t.users.find("mail", email) {
 		return u, email, nil
 	}
@@ -186,6 +188,16 @@ func (c *call) inviteBySubject(email string, p *packagePolicy) (*user, string, e
 	u.governed = true
 	c.t.audit("Invite external user", "UserManagement", nil, nil, u.target())
 	return u, email, nil
+}
+
+// meter records what is billed although nobody sees it at the time: a package with a
+// group that PIM manages, given to a guest.
+func (t *tenant) meter(pkg *accessPackage, u *user) {
+	pim := func(id string) bool { g := t.groups.byID[id]; return g != nil && g.onboard > 0 }
+	if text(u.props, "userType") == "Guest" && slices.ContainsFunc(pkg.groups, pim) {
+		t.ent.metered = append(t.ent.metered, "package with a PIM-managed group: "+u.id)
+		t.auditBy("Entitlement Management", "GovernanceLicenseFeatureUsed", "EntitlementManagement", nil, nil, u.target())
+	}
 }
 
 // eligibleFor holds the catalog and the incompatibilities against the user.

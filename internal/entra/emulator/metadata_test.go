@@ -131,7 +131,7 @@ func TestOperationsAgainstTheMetadata(t *testing.T) {
 			}
 			continue
 		}
-		c := &call{op: op, token: &token{Roles: w.Permission}}
+		c := &call{e: &Emulator{cfg: Config{Licence: LicenceP2}}, op: op, token: &token{Roles: w.Permission}}
 		if err := c.permit(); err != nil {
 			t.Errorf("%s is refused to a caller with %v", w.ID, w.Permission)
 		}

@@ -73,6 +73,12 @@ func (c *call) listPlain(context, typ string, rows []map[string]any) (answer, er
 	})
 }
 
+// Service plans of the Entra ID editions.
+const (
+	planP1 = "41781fb2-bc02-4b7c-bd55-b576c07bb09d"
+	planP2 = "eec0eb4f-6444-4f95-aba0-50c24d67f998"
+)
+
 func listOrganization(c *call) (answer, error) {
 	var domains []any
 	for _, d := range c.t.cfg.VerifiedDomains {
@@ -81,26 +87,39 @@ func listOrganization(c *call) (answer, error) {
 	plan := func(service, id string) map[string]any {
 		return map[string]any{"service": service, "servicePlanId": id, "capabilityStatus": "Enabled", "assignedDateTime": "2024-01-01T00:00:00Z"}
 	}
+	plans := []any{}
+	if c.t.cfg.Licence != LicenceFree {
+		plans = append(plans, plan("AADPremiumService", planP1))
+	}
+	if c.t.cfg.Licence == LicenceP2 {
+		plans = append(plans, plan("AADPremiumService", planP2))
+	}
 	return c.listPlain("organization", "organization", []map[string]any{{
 		"id": c.t.cfg.TenantID, "displayName": "Contoso (emulated)", "tenantType": "AAD", "countryLetterCode": "DE",
 		"createdDateTime": "2020-01-01T00:00:00Z", "verifiedDomains": domains,
-		"assignedPlans": []any{
-			plan("AADPremiumService", "eec0eb4f-6444-4f95-aba0-50c24d67f998"), // Entra ID P2
-			plan("AADPremiumService", "41781fb2-bc02-4b7c-bd55-b576c07bb09d"), // Entra ID P1
-		},
+		"assignedPlans": plans,
 	}})
 }
 
 func listSkus(c *call) (answer, error) {
-	return c.listPlain("subscribedSkus", "subscribedSku", []map[string]any{{
-		"id": c.t.cfg.TenantID + "_84a661c4-e949-4bd2-a560-ed7766fcaf2b", "skuId": "84a661c4-e949-4bd2-a560-ed7766fcaf2b", "skuPartNumber": "AAD_PREMIUM_P2",
-		"accountId": c.t.cfg.TenantID, "appliesTo": "User", "capabilityStatus": "Enabled", "consumedUnits": 10,
-		"prepaidUnits": map[string]any{"enabled": 100, "suspended": 0, "warning": 0, "lockedOut": 0},
-		"servicePlans": []any{
-			map[string]any{"servicePlanId": "eec0eb4f-6444-4f95-aba0-50c24d67f998", "servicePlanName": "AAD_PREMIUM_P2", "provisioningStatus": "Success", "appliesTo": "User"},
-			map[string]any{"servicePlanId": "41781fb2-bc02-4b7c-bd55-b576c07bb09d", "servicePlanName": "AAD_PREMIUM", "provisioningStatus": "Success", "appliesTo": "User"},
-		},
-	}})
+	sku := func(part, id string, plans ...any) map[string]any {
+		return map[string]any{
+			"id": c.t.cfg.TenantID + "_" + id, "skuId": id, "skuPartNumber": part, "servicePlans": plans,
+			"accountId": c.t.cfg.TenantID, "appliesTo": "User", "capabilityStatus": "Enabled", "consumedUnits": 10,
+			"prepaidUnits": map[string]any{"enabled": 100, "suspended": 0, "warning": 0, "lockedOut": 0},
+		}
+	}
+	plan := func(name, id string) map[string]any {
+		return map[string]any{"servicePlanId": id, "servicePlanName": name, "provisioningStatus": "Success", "appliesTo": "User"}
+	}
+	var rows []map[string]any
+	switch c.t.cfg.Licence {
+	case LicenceP2:
+		rows = append(rows, sku("AAD_PREMIUM_P2", "84a661c4-e949-4bd2-a560-ed7766fcaf2b", plan("AAD_PREMIUM_P2", planP2), plan("AAD_PREMIUM", planP1)))
+	case LicenceP1:
+		rows = append(rows, sku("AAD_PREMIUM", "078d2b04-f1bd-4111-bbd4-b4b1b354cef4", plan("AAD_PREMIUM", planP1)))
+	}
+	return c.listPlain("subscribedSkus", "subscribedSku", rows)
 }
 
 // graphSPID is the object id of Microsoft Graph's own service principal here.

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"iter"
+	"net/http"
 	"slices"
 	"time"
 )
@@ -220,16 +221,21 @@ func (c *call) pimRequests(eligible bool) (answer, error) {
 			found = c.t.pim.reqByPrinc[canonical(id)]
 		}
 		for _, r := range found {
-			if r.eligible == eligible && c.t.readable(r.visible, r.id) && !yield(r.view()) {
+			if r.eligible == eligible && c.kept(r) && c.t.readable(r.visible, r.id) && !yield(r.view()) {
 				return
 			}
 		}
 	})
 }
 
+// requestLife is how long the service keeps requests, as seen with directory roles.
+const requestLife = 45 * 24 * time.Hour
+
+func (c *call) kept(r *pimRequest) bool { return c.now.Sub(r.created) < requestLife }
+
 func getPIMRequest(c *call) (answer, error) {
 	r := c.t.pim.reqByID[c.params["id"]]
-	if r == nil || !c.t.readable(r.visible, r.id) {
+	if r == nil || !c.kept(r) || !c.t.readable(r.visible, r.id) {
 		return answer{}, itemNotFound("The request '%s' is not found.", c.params["id"])
 	}
 	return ok(c.with("identityGovernance/privilegedAccess/group/assignmentScheduleRequests/$entity", r.view()))
@@ -244,7 +250,7 @@ func cancelPIMRequest(c *call) (answer, error) {
 	switch r.status {
 	case "PendingProvisioning", "ScheduleCreated":
 	default:
-		return answer{}, refuse(400, "InvalidRoleAssignmentRequest", "A request in status %s cannot be canceled.", r.status)
+		return answer{}, refuse(http.StatusBadRequest, "InvalidRoleAssignmentRequest", "A request in status %s cannot be canceled.", r.status)
 	}
 	for _, s := range c.t.pim.byPrincipal[r.principal] {
 		if s.id == r.schedule && !s.over() {

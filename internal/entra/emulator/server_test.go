@@ -128,7 +128,7 @@ func TestControl(t *testing.T) {
 	if users := state["users"].([]any); len(users) != 1 || users[0].(map[string]any)["enabled"] != false {
 		t.Errorf("state %v", state["users"])
 	}
-	for _, path := range []string{"", "calls", "report", "clock"} {
+	for _, path := range []string{"", "calls", "report", "operations", "clock"} {
 		want(200, "GET", path, nil)
 	}
 	if status, _ := call("GET", "state", nil, "Origin", "https://evil.example"); status != 403 {

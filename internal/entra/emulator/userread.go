@@ -102,9 +102,6 @@ func listUsers(c *call) (answer, error) {
 	}
 	rows := c.t.candidates(c.query.filter)
 	if mentions(c.query.filter, "signInActivity") {
-		if !c.allowed("AuditLog.Read.All") {
-			return answer{}, denied()
-		}
 		if slices.ContainsFunc(c.query.filter.fields(), func(p string) bool { return !strings.HasPrefix(p, "signInActivity/") }) {
 			return answer{}, unsupported("A filter on signInActivity cannot name other properties.")
 		}
@@ -124,8 +121,13 @@ func unsupported(format string, args ...any) error {
 
 // checkUserSelect refuses properties that need a permission of their own.
 func (c *call) checkUserSelect() error {
-	if slices.Contains(c.query.selects, "signInActivity") && !c.allowed("AuditLog.Read.All") {
-		return denied()
+	if slices.Contains(c.query.selects, "signInActivity") || mentions(c.query.filter, "signInActivity") {
+		if !c.allowed("AuditLog.Read.All") {
+			return denied()
+		}
+		if c.e.cfg.Licence == LicenceFree {
+			return refuse(http.StatusForbidden, "Authentication_RequestFromNonPremiumTenantOrB2CTenant", "Neither tenant is B2C or tenant doesn't have premium license")
+		}
 	}
 	if slices.Contains(c.query.selects, "customSecurityAttributes") &&
 		!c.allowed("CustomSecAttributeAssignment.Read.All", "CustomSecAttributeAssignment.ReadWrite.All") {
