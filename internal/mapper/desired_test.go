@@ -129,6 +129,25 @@ func TestUnionOfEngagements(t *testing.T) {
 	}
 }
 
+// TestEqualEndsAreTheOlderEngagements holds whom a grant is put down to that two engagements give until the same second.
+func TestEqualEndsAreTheOlderEngagements(t *testing.T) {
+	m := mapping(t, "{timezone: UTC}", everyone)
+	older := named("older", "acme", contractor.Record{StartDate: "2026-02-01", EndDate: "2026-06-30"})
+	newer := named("newer", "acme", contractor.Record{StartDate: "2026-01-01", EndDate: "2026-06-30"})
+	if g := m.Desired(person(older, newer), at(t, "2026-03-01T00:00:00Z")).Grants; len(g) != 1 || g[0].Engagement != "older" {
+		t.Errorf("grants are %+v", g)
+	}
+}
+
+// TestRetentionKeepsTheWallClock holds that days after the end are days of the engagement's calendar.
+func TestRetentionKeepsTheWallClock(t *testing.T) {
+	m := mapping(t, "{timezone: Europe/Berlin, offboarding: {delete_after: 30d}}", everyone)
+	p := person(named("e", "acme", contractor.Record{StartDate: "2026-01-01", EndDate: "2026-03-15"}))
+	if d := m.Desired(p, at(t, "2026-03-20T00:00:00Z")); !d.DeleteAt.Equal(at(t, "2026-04-14T21:59:59Z")) {
+		t.Errorf("deleted at %s", d.DeleteAt)
+	}
+}
+
 // TestHeldPeople holds that a hold closes the door and deletes nothing, and that a denial, which is certain, does not keep a
 // guest for ever.
 func TestHeldPeople(t *testing.T) {

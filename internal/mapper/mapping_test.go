@@ -197,7 +197,7 @@ func TestCompare(t *testing.T) {
 	const all = "  - {name: all, grant: {groups: [base]}}\n"
 	before := rules(all + "  - {name: f, grant: {groups: [finance]}, max_duration: 100d}\n")
 	now := at(t, "2026-02-01T00:00:00Z")
-	live := person(named("e", "acme", contractor.Record{StartDate: "2026-01-01", EndDate: "2026-12-31", Country: "DE"}))
+	live := person(named("e", "acme", contractor.Record{StartDate: "2026-01-01", EndDate: "2026-12-31", Country: "DE", Supplier: "ACME"}))
 	toCome := person(named("e", "acme", contractor.Record{StartDate: "2026-05-01", EndDate: "2026-12-31", Country: "DE"}))
 	type change struct {
 		Kind          mapper.ChangeKind

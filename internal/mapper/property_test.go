@@ -82,7 +82,7 @@ func randomRules(r *rand.Rand) []string {
 
 // TestProperties checks what must hold of every file and every person, on random ones. A failure names its seed.
 func TestProperties(t *testing.T) {
-	files := 150
+	files := 60
 	if testing.Short() {
 		files = 15
 	}
