@@ -115,8 +115,10 @@ func compareHot(c contractor.Compare) (f fragment, ok bool, err error) {
 		if col.typ != contractor.TypeBoolean {
 			return f, false, errFilter("the filter compares a value that is no boolean with one")
 		}
-		op, opErr := sqlOp(c.Op)
-		f, err = join("% "+op+" ?", col.expr).with(boolean(want)), opErr
+		if c.Op != contractor.OpEq && c.Op != contractor.OpNe {
+			return f, false, errFilter("a boolean can be compared by eq and ne alone")
+		}
+		return join("% = ?", col.expr).with(boolean(want == (c.Op == contractor.OpEq))), true, nil // it is never without a value
 	case time.Time:
 		if col.typ != contractor.TypeDateTime {
 			return f, false, errFilter("the filter compares a value that is no date-time with one")

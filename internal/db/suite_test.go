@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,9 +16,13 @@ import (
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 	"scimbridge/internal/lifecycle"
+	"scimbridge/internal/scim"
 )
 
-var _ lifecycle.Store = (*db.Store)(nil)
+var (
+	_ scim.Store      = (*db.Store)(nil)
+	_ lifecycle.Store = (*db.Store)(nil)
+)
 
 // opener opens the store under test, empty, and closes it with the test. Every test of the suite takes one, so that another
 // database passes the same tests.
@@ -48,6 +53,9 @@ func TestSQLite(t *testing.T) {
 		"Engagements": testEngagements,
 		"Lists":       testLists,
 		"Filters":     testFilters,
+		"People":      testPeople,
+		"Journal":     testJournal,
+		"Admin":       testAdmin,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,11 +145,26 @@ func names(items []contractor.Engagement) []string {
 	return list
 }
 
-func fill(t testing.TB, s *db.Store, vendor string, n int) []contractor.Engagement {
+// fill creates n engagements at once, so that they share their commits, and answers them in the order in which they came.
+func fill(t testing.TB, s *db.Store, vendor string, n int) (list []contractor.Engagement) {
 	t.Helper()
-	list := make([]contractor.Engagement, n)
-	for i := range list {
-		list[i] = create(t, s, worker(vendor, fmt.Sprintf("user%04d", i)))
+	const clients = 100
+	var wg sync.WaitGroup
+	for client := range clients {
+		wg.Go(func() {
+			for i := client; i < n; i += clients {
+				if _, err := s.Create(t.Context(), worker(vendor, fmt.Sprintf("user%04d", i)), 0, event("engagement.created")); err != nil {
+					t.Errorf("create user%04d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for e, err := range s.ListEngagements(t.Context(), vendor) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, e)
 	}
 	return list
 }
