@@ -257,13 +257,13 @@ func (b *budget) admitAt(l lane, w *waiter, now time.Time) time.Time {
 	}
 	at := b.paused[l]
 	if w.cost.units > 0 {
-		at = latest(at, b.units.roomAt(now, w.cost.units))
+		at = latest(at, b.units.roomAt(now, w.cost.units+kept(b.units, rank)))
 	}
 	own := b.windows[l]
 	if own == nil {
 		return at
 	}
-	at = latest(at, own.roomAt(now, 1))
+	at = latest(at, own.roomAt(now, 1+kept(own, rank)))
 	if at.After(now) {
 		return at
 	}
@@ -273,6 +273,18 @@ func (b *budget) admitAt(l lane, w *waiter, now time.Time) time.Time {
 	}
 	return b.pacers[l].even.Add(-slack)
 }
+
+// kept is the part of a window that calls of the rank leave alone. Sweeps are sent with x-ms-throttle-priority: low, so the
+// service refuses them before the limit is reached.
+func kept(w *window, rank int) int {
+	if rank < ranks-1 {
+		return 0
+	}
+	return int(float64(w.allowed()) * keptFromSweeps)
+}
+
+// keptFromSweeps is the share of a window that sweeps leave to others.
+const keptFromSweeps = 0.15
 
 // mayBurst reports whether a call of the rank need not keep the even pace now.
 func (b *budget) mayBurst(l lane, rank int, now time.Time) bool {

@@ -186,21 +186,29 @@ func (c *Client) GroupCap(ctx context.Context, groupID string) (time.Duration, e
 	if d, known := c.caps.get(key); known {
 		return d, nil
 	}
-	filter := "scopeId eq " + quote(groupID) + " and scopeType eq 'Group' and roleDefinitionId eq 'member'"
-	k := read(op, "/policies/roleManagementPolicyAssignments", query("$filter", filter, "$expand", "policy($expand=rules)"), "RoleManagementPolicy.Read.AzureADGroup")
-	assignments, err := list[policyAssignment](ctx, c, k)
+	rules, err := c.policyRules(ctx, groupID)
 	switch s := status(err); {
 	case s == http.StatusForbidden || s == http.StatusNotFound || s == http.StatusBadRequest:
 		// The read is optional: without it, a schedule that is too long is refused and told.
 		c.log.Debug("the group's PIM policy cannot be read", "group", groupID, "error", err)
-		c.caps.put(key, 0, factTTL)
-		return 0, nil
 	case err != nil:
 		return 0, err
 	}
-	limit := capOf(assignments)
+	limit := capOf(rules)
 	c.caps.put(key, limit, factTTL)
 	return limit, nil
+}
+
+// policyRules reads the rules of the group's PIM policy for members.
+func (c *Client) policyRules(ctx context.Context, groupID string) ([]policyRule, error) {
+	filter := "scopeId eq " + quote(groupID) + " and scopeType eq 'Group' and roleDefinitionId eq 'member'"
+	k := read("read PIM policy", "/policies/roleManagementPolicyAssignments", query("$filter", filter, "$expand", "policy($expand=rules)"), "RoleManagementPolicy.Read.AzureADGroup")
+	assignments, err := list[policyAssignment](ctx, c, k)
+	var rules []policyRule
+	for _, a := range assignments {
+		rules = append(rules, a.Policy.Rules...)
+	}
+	return rules, err
 }
 
 type policyAssignment struct {
@@ -216,13 +224,11 @@ type policyRule struct {
 	EnabledRules         []string `json:"enabledRules"`
 }
 
-func capOf(assignments []policyAssignment) time.Duration {
-	for _, a := range assignments {
-		for _, r := range a.Policy.Rules {
-			if strings.EqualFold(r.ID, "Expiration_Admin_Assignment") && (r.IsExpirationRequired == nil || *r.IsExpirationRequired) {
-				if d, ok := isoDuration(r.MaximumDuration); ok {
-					return d
-				}
+func capOf(rules []policyRule) time.Duration {
+	for _, r := range rules {
+		if strings.EqualFold(r.ID, "Expiration_Admin_Assignment") && (r.IsExpirationRequired == nil || *r.IsExpirationRequired) {
+			if d, ok := isoDuration(r.MaximumDuration); ok {
+				return d
 			}
 		}
 	}

@@ -222,8 +222,11 @@ func privileged(held []membership) bool {
 	return false
 }
 
-// FindGuest looks for a user by address: mail, otherMails, proxyAddresses, guest UPN, then among the deleted, and stops at
-// the first hit. nil if there is none; several hits are refused, since nobody can tell which is meant.
+// FindGuest looks for a user by address: mail, otherMails, proxyAddresses, guest UPN, then among the deleted. The first of
+// these that has a hit decides; nil if none has. Several hits are refused, since nobody can tell which is meant.
+//
+// The looks go out at once and share a connection (HTTP/2), which makes them as fast as a $batch: that would save no quota
+// either (every item counts), and would need its own rules for throttled items.
 func (c *Client) FindGuest(ctx context.Context, email string) (*contractor.Guest, error) {
 	const op = "find guest"
 	email = strings.TrimSpace(email)
@@ -231,20 +234,31 @@ func (c *Client) FindGuest(ctx context.Context, email string) (*contractor.Guest
 	if at < 1 || at == len(email)-1 {
 		return nil, wrong(op, "this is not an e-mail address")
 	}
-	for _, filter := range c.addressFilters(email) {
-		k := read(op, "/users", query("$filter", filter, "$select", userSelect), "User.Read.All")
-		users, err := list[user](ctx, c, k)
-		if err != nil {
-			return nil, err
-		}
-		if len(users) > 1 {
+	filters := c.addressFilters(email)
+	hits := make([][]user, len(filters))
+	errs := make([]error, len(filters)+1)
+	var (
+		deleted *contractor.Guest
+		wait    sync.WaitGroup
+	)
+	for i, filter := range filters {
+		wait.Go(func() {
+			hits[i], errs[i] = list[user](ctx, c, read(op, "/users", query("$filter", filter, "$select", userSelect), "User.Read.All"))
+		})
+	}
+	wait.Go(func() { deleted, errs[len(filters)] = c.findDeleted(ctx, email) })
+	wait.Wait()
+	for i := range filters {
+		switch {
+		case errs[i] != nil: // a hit further down must not be taken for the only one
+			return nil, errs[i]
+		case len(hits[i]) > 1:
 			return nil, refused(op, "several accounts have this address; remove it from all but one")
-		}
-		if len(users) == 1 {
-			return c.complete(ctx, &users[0])
+		case len(hits[i]) == 1:
+			return c.complete(ctx, &hits[i][0])
 		}
 	}
-	return c.findDeleted(ctx, email)
+	return deleted, errs[len(filters)]
 }
 
 // addressFilters are the ways in which an address can belong to a user, likeliest first.

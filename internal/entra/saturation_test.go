@@ -94,6 +94,31 @@ func TestSaturation(t *testing.T) {
 	})
 }
 
+// TestSweepsYield keeps sweeps alone busy: they are the first that the service refuses, so they leave it room.
+func TestSweepsYield(t *testing.T) {
+	run(t, "bubble", func(t *testing.T) {
+		s := newStorm(t, emulator.Quota{WritesPer150s: 300, RUPer10s: 800}, entra.Limits{Writes: entra.Rate{Count: 300, Per: 150 * time.Second}, Units: entra.Rate{Count: 800, Per: 10 * time.Second}}, 50)
+		ctx, cancel := context.WithTimeout(contractor.WithPriority(t.Context(), contractor.PrioritySweep), 600*time.Second)
+		defer cancel()
+		var all sync.WaitGroup
+		for i := range 20 {
+			all.Go(func() {
+				for n := i; ctx.Err() == nil; n++ {
+					if _, err := s.UpdateGuest(ctx, s.guests[n%len(s.guests)], map[string]string{"jobTitle": fmt.Sprint(n)}); err != nil && ctx.Err() == nil {
+						t.Errorf("a call failed: %v", err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		r := s.e.Report()
+		if w := r.Windows["writes"]; r.ByStatus[429] != 0 || w.Total < 900 {
+			t.Errorf("%d writes, %d times 429", w.Total, r.ByStatus[429])
+		}
+	})
+}
+
 // TestDoorsFirst lets many contracts end at one instant while more contractors than the quota bears are being let in.
 func TestDoorsFirst(t *testing.T) {
 	run(t, "bubble", func(t *testing.T) {

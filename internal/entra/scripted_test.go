@@ -58,7 +58,7 @@ type graph struct {
 }
 
 type rule struct {
-	match   string // "GET /users/{id}" below /v1.0; a trailing * stands for anything
+	match   string // "GET /users/{id}" below /v1.0; a trailing * stands for anything, " ~text" wants text in the filter
 	replies []reply
 	always  bool
 }
@@ -100,8 +100,9 @@ func (g *graph) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (g *graph) answer(s sent) reply {
 	for _, r := range g.rules {
-		prefix, wild := strings.CutSuffix(r.match, "*")
-		if s.line() == r.match || wild && strings.HasPrefix(s.line(), prefix) {
+		match, filter, _ := strings.Cut(r.match, " ~")
+		prefix, wild := strings.CutSuffix(match, "*")
+		if (s.line() == match || wild && strings.HasPrefix(s.line(), prefix)) && strings.Contains(s.Query.Get("$filter"), filter) {
 			a := r.replies[0]
 			if len(r.replies) > 1 {
 				r.replies = r.replies[1:]
