@@ -3,6 +3,7 @@ package scim
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"scimbridge/internal/contractor"
 )
@@ -39,6 +40,9 @@ func isNever(c contractor.Condition) bool  { o, ok := c.(contractor.Or); return 
 func parseFilter(src string, t *resourceType, limits filterLimits, others ...*resourceType) (contractor.Condition, error) {
 	if len(src) > limits.bytes {
 		return nil, filterErrorf("the filter is longer than %d bytes", limits.bytes)
+	}
+	if !utf8.ValidString(src) {
+		return nil, filterErrorf("the filter is not valid UTF-8")
 	}
 	r := filterReader{src: src, t: t, others: others, limits: limits}
 	r.blanks()
