@@ -49,6 +49,8 @@ type Change struct {
 	Location *contractor.NamedLocation `json:"location,omitempty"`
 	Trust    *contractor.TenantTrust   `json:"trust,omitempty"`
 	Adopt    bool                      `json:"adopt,omitempty"` // found by its name: taken over
+	// Clear are parts that somebody else set and that are to go: CAPolicy.Other of the tenant's policy.
+	Clear []string `json:"clear,omitempty"`
 	// Restarts names the policies whose watch begins anew, since this location makes them hit more. Of locations only.
 	Restarts []string `json:"restarts,omitempty"`
 }
@@ -325,6 +327,7 @@ func (p *planner) planPolicy(d contractor.CAPolicy) {
 	p.policies = append(p.policies, Change{
 		Action: Update, Kind: KindPolicy, Name: d.Name, ID: have.ID, Line: d.Line, Policy: &made, Fields: fields, Adopt: adopt, Drift: st.Drift,
 		Stricter: harder || have.State != contractor.CAOn && want.State == contractor.CAOn, Words: words(want, st), Watched: st.Watched,
+		Clear: have.Other,
 	})
 }
 
