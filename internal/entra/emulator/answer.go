@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -83,9 +84,7 @@ func (c *call) write(w http.ResponseWriter, a answer) {
 	if a.drop {
 		panic(http.ErrAbortHandler)
 	}
-	for k, v := range c.headers(a) {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), c.headers(a))
 	body := a.raw
 	if a.body != nil {
 		var err error
@@ -107,9 +106,7 @@ func (c *call) context(what string) string { return c.base + "/$metadata#" + wha
 // with returns a copy of obj that says where it comes from.
 func (c *call) with(what string, obj map[string]any) map[string]any {
 	out := make(map[string]any, len(obj)+1)
-	for k, v := range obj {
-		out[k] = v
-	}
+	maps.Copy(out, obj)
 	out["@odata.context"] = c.context(what)
 	return out
 }

@@ -104,7 +104,7 @@ func (c *call) item(i batchItem) *call {
 		path = "/" + path
 	}
 	return &call{
-		e: c.e, t: c.t, ctx: c.ctx, method: strings.ToUpper(i.Method), path: "/v1.0" + path, base: c.base,
+		e: c.e, t: c.t, method: strings.ToUpper(i.Method), path: "/v1.0" + path, base: c.base,
 		header: i.header(), query: parseQuery(query), token: c.token, inBatch: true,
 	}
 }

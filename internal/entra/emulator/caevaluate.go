@@ -123,10 +123,10 @@ func (t *tenant) caLocation(loc map[string]any, s SignIn) bool {
 	in := func(list []string) bool {
 		return slices.ContainsFunc(list, func(id string) bool {
 			l := t.policy.location(canonical(id))
-			switch {
-			case id == "All":
+			switch id {
+			case "All":
 				return true
-			case id == "AllTrusted":
+			case "AllTrusted":
 				return slices.ContainsFunc(t.policy.locations, func(l *namedLocation) bool { return flag(l.props, "isTrusted") && l.holds(s) })
 			}
 			return l != nil && l.holds(s)

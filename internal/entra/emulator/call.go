@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 type call struct {
 	e      *Emulator
 	t      *tenant
-	ctx    context.Context
 	method string
 	path   string // below /v1.0, escaped
 	base   string // https://host/v1.0
@@ -53,21 +51,21 @@ func (e *Emulator) serveGraph(w http.ResponseWriter, r *http.Request) {
 		defer held.Stop()
 		select {
 		case <-held.C:
-		case <-c.ctx.Done():
+		case <-r.Context().Done():
 		}
 	}
 	c.write(w, a)
 }
 
 func (e *Emulator) newCall(r *http.Request) *call {
-	c := &call{e: e, t: e.tenant, ctx: r.Context(), method: r.Method, header: r.Header}
+	c := &call{e: e, t: e.tenant, method: r.Method, header: r.Header}
 	scheme := "http"
 	if r.TLS != nil || r.URL.Scheme == "https" {
 		scheme = "https"
 	}
 	c.base = scheme + "://" + r.Host + "/v1.0"
 	c.path = r.URL.EscapedPath()
-	c.query, c.url = parseQuery(r.URL.RawQuery), ""
+	c.query = parseQuery(r.URL.RawQuery)
 	return c
 }
 
@@ -126,9 +124,9 @@ func (e *Emulator) limited(c *call, key string, dice bool, bodyErr error) answer
 	if err != nil {
 		return c.errorAnswer(err, BodyOData)
 	}
-	bad, done := answer{}, true
+	var bad answer
 	if dice {
-		var hit bool
+		var done, hit bool
 		if bad, done, hit = e.misfortune(c, key); hit && !done {
 			return bad
 		}

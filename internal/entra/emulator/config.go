@@ -182,10 +182,10 @@ func (c Config) validate() error {
 		errs = append(errs, fmt.Errorf("PageSize %d is not between 1 and 999", c.PageSize))
 	}
 	if c.Throttle > 1 || c.ServerError > 1 {
-		errs = append(errs, errors.New("Throttle and ServerError are chances between 0 and 1"))
+		errs = append(errs, fmt.Errorf("the chances Throttle %g and ServerError %g must not be above 1", c.Throttle, c.ServerError))
 	}
 	if c.MaxCalls < 0 || c.Retention < 0 || c.TokenLifetime < 0 {
-		errs = append(errs, errors.New("MaxCalls, Retention and TokenLifetime must not be negative"))
+		errs = append(errs, errors.New("negative values make no sense for MaxCalls, Retention and TokenLifetime"))
 	}
 	return errors.Join(errs...)
 }

@@ -115,7 +115,7 @@ func TestFederatedECDSA(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
+		defer closed(t, resp.Body)
 		return resp.StatusCode
 	}
 	got := []int{

@@ -20,9 +20,9 @@ func newDice(seed uint64) *dice { return &dice{seed: seed, times: map[uint64]uin
 
 func (d *dice) draw(kind, key string) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(kind)) //nolint:errcheck // a hash never fails to write
-	h.Write([]byte{0})    //nolint:errcheck // as above
-	h.Write([]byte(key))  //nolint:errcheck // as above
+	h.Write([]byte(kind))
+	h.Write([]byte{0})
+	h.Write([]byte(key))
 	k := h.Sum64()
 	n := d.times[k]
 	d.times[k] = n + 1
@@ -46,15 +46,17 @@ func (d *dice) chance(p float64, kind, key string) bool {
 }
 
 // pick returns a number from 0 to n-1.
-func (d *dice) pick(n int, kind, key string) int { return int(d.draw(kind, key) % uint64(n)) }
+func (d *dice) pick(n int, kind, key string) int {
+	return int(d.draw(kind, key) % uint64(n)) //nolint:gosec // n is positive and small
+}
 
 // upTo returns a duration from 0 to limit, in milliseconds.
 func (d *dice) upTo(limit time.Duration, kind, key string) time.Duration {
-	ms := uint64(limit / time.Millisecond)
-	if ms == 0 {
+	ms := limit.Milliseconds()
+	if ms <= 0 {
 		return 0
 	}
-	return time.Duration(d.draw(kind, key)%(ms+1)) * time.Millisecond
+	return time.Duration(d.draw(kind, key)%uint64(ms+1)) * time.Millisecond //nolint:gosec // less than limit
 }
 
 // newID returns a GUID.

@@ -25,7 +25,7 @@ func clocked(t *testing.T, lag time.Duration) (*client, *time.Time) {
 // Point 4: after an invitation the guest is not readable and writable everywhere.
 func TestReplicationAfterInvite(t *testing.T) {
 	c, now := clocked(t, time.Minute)
-	patches, gets, listed := map[int]int{}, map[int]int{}, 0
+	patches, gets := map[int]int{}, map[int]int{}
 	var ids []string
 	for i := range 40 {
 		ids = append(ids, c.invite("guest"+string(rune('a'+i%26))+string(rune('a'+i/26))+"@vendor.example"))
@@ -34,7 +34,7 @@ func TestReplicationAfterInvite(t *testing.T) {
 		patches[c.call("PATCH", "/users/"+id, map[string]any{"jobTitle": "x"}).status]++
 		gets[c.call("GET", "/users/"+id, nil).status]++
 	}
-	listed = len(c.all("/users?$select=id"))
+	listed := len(c.all("/users?$select=id"))
 	for _, status := range []int{204, 404, 500, 503} {
 		if patches[status] == 0 {
 			t.Errorf("no PATCH was answered %d: %v", status, patches)
@@ -236,7 +236,7 @@ func TestBindIsAllOrNothing(t *testing.T) {
 	cfg.Unknowns.BindNeedsGroupReadWrite = emulator.No
 	c := newClient(t, cfg)
 	var urls []any
-	for _, n := range strings.Split("a b c d e f g h i j k l m n o p q r s t u", " ") {
+	for n := range strings.SplitSeq("a b c d e f g h i j k l m n o p q r s t u", " ") {
 		urls = append(urls, "https://graph.microsoft.com/v1.0/directoryObjects/"+c.member(n))
 	}
 	g := c.group(emulator.GroupSeed{Name: "g"})

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -134,9 +135,7 @@ func TestGroupsDelta(t *testing.T) {
 	items, _ = c.follow(link)
 	got := map[string]bool{}
 	for _, i := range items {
-		for id, in := range members(i) {
-			got[id] = in
-		}
+		maps.Copy(got, members(i))
 	}
 	if diff := cmp.Diff(map[string]bool{a: false, b: true}, got); diff != "" {
 		t.Error(diff)

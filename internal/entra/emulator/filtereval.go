@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,9 +135,7 @@ func (e functionExpr) fields() []string { return []string{e.path} }
 func (e lambdaExpr) eval(o map[string]any, v map[string]any) bool {
 	list, _ := resolve(e.path, o, v).([]any)
 	inner := map[string]any{}
-	for k, val := range v {
-		inner[k] = val
-	}
+	maps.Copy(inner, v)
 	for _, elem := range list {
 		inner[e.variable] = elem
 		if e.body.eval(o, inner) != e.all {

@@ -52,7 +52,7 @@ func (c *client) login() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer closed(c.t, resp.Body)
 	var body struct {
 		AccessToken string `json:"access_token"`
 	}
@@ -60,6 +60,14 @@ func (c *client) login() {
 		c.t.Fatalf("no token: %v, status %d", err, resp.StatusCode)
 	}
 	c.token = body.AccessToken
+}
+
+// closed closes a body and fails the test when that fails.
+func closed(t testing.TB, body io.Closer) {
+	t.Helper()
+	if err := body.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 // reply is an answer, read whole.
@@ -137,7 +145,7 @@ func (c *client) call(method, path string, body any, headers ...string) reply {
 	if err != nil {
 		return reply{err: err}
 	}
-	defer resp.Body.Close()
+	defer closed(c.t, resp.Body)
 	raw, err := io.ReadAll(resp.Body)
 	r := reply{status: resp.StatusCode, header: resp.Header, raw: string(raw), err: err}
 	_ = json.Unmarshal(raw, &r.body) // some error bodies are no JSON, on purpose

@@ -47,15 +47,16 @@ func invite(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	var u *user
-	again := false
 	if flag(c.body, "resetRedemption") {
-		if u, err = c.resetTarget(address); err != nil {
+		u, err := c.resetTarget(address)
+		if err != nil {
 			return answer{}, err
 		}
 		c.t.redemption(u, "PendingAcceptance")
-		again = true
-	} else if u, again, err = c.invitee(address, sponsors); err != nil {
+		return c.sendInvitation(u, address, true)
+	}
+	u, again, err := c.invitee(address, sponsors)
+	if err != nil {
 		return answer{}, err
 	}
 	return c.sendInvitation(u, address, again)

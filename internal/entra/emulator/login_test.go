@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -118,7 +119,7 @@ func TestAzureIdentity(t *testing.T) {
 			if left := time.Until(tk.ExpiresOn); left < 50*time.Minute || left > 61*time.Minute {
 				t.Errorf("the token lives for %s", left)
 			}
-			req, err := http.NewRequestWithContext(t.Context(), "GET", s.GraphURL+"/users", nil)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.GraphURL+"/users", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,8 +128,8 @@ func TestAzureIdentity(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp.Body.Close()
-			if resp.StatusCode != 200 {
+			closed(t, resp.Body)
+			if resp.StatusCode != http.StatusOK {
 				t.Errorf("status %d", resp.StatusCode)
 			}
 		})
@@ -168,9 +169,7 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 	endpoint := base + emulator.DefaultTenantID + "/oauth2/v2.0/token"
 	assertion := func(claims map[string]any) string {
 		full := map[string]any{"iss": emulator.DefaultClientID, "sub": emulator.DefaultClientID, "aud": endpoint, "exp": time.Now().Add(time.Minute).Unix()}
-		for k, v := range claims {
-			full[k] = v
-		}
+		maps.Copy(full, claims)
 		return sign(t, key, full)
 	}
 	form := func(changes ...string) url.Values {
@@ -208,7 +207,7 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer resp.Body.Close()
+			defer closed(t, resp.Body)
 			var body struct {
 				Description string `json:"error_description"`
 			}
@@ -226,7 +225,7 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resp.Body.Close()
+		closed(t, resp.Body)
 		if resp.StatusCode != want {
 			t.Errorf("status %d, want %d", resp.StatusCode, want)
 		}

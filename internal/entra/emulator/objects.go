@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"iter"
+	"maps"
 	"net/http"
 	"slices"
 )
@@ -31,9 +32,7 @@ func (t *tenant) object(id string) map[string]any {
 
 func typed(props map[string]any, typ string) map[string]any {
 	out := make(map[string]any, len(props)+1)
-	for k, v := range props {
-		out[k] = v
-	}
+	maps.Copy(out, props)
 	out["@odata.type"] = odataType(typ)
 	return out
 }

@@ -5,15 +5,15 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
 // groupPolicy is the PIM policy of a group for one relation (member or owner share it).
 type groupPolicy struct {
-	expires  bool          // permanent active assignment is not allowed
-	longest  time.Duration // of an active assignment
-	enabled  []string      // Justification, Ticketing, MultiFactorAuthentication
-	revision int           // part of the ids, which change when the group is onboarded
+	expires bool          // permanent active assignment is not allowed
+	longest time.Duration // of an active assignment
+	enabled []string      // Justification, Ticketing, MultiFactorAuthentication
 }
 
 // policyOf returns the policy of a group; unset ones follow the tenant's default.
@@ -102,11 +102,7 @@ func (c *call) holdPolicy(p *groupPolicy, from, end time.Time) error {
 	if len(broken) == 0 {
 		return nil
 	}
-	list := broken[0]
-	for _, b := range broken[1:] {
-		list += "," + b
-	}
-	return refuse(http.StatusBadRequest, "RoleAssignmentRequestPolicyValidationFailed", "The following policy rules failed: [%s]", list)
+	return refuse(http.StatusBadRequest, "RoleAssignmentRequestPolicyValidationFailed", "The following policy rules failed: [%s]", strings.Join(broken, ","))
 }
 
 func (t *tenant) pimPolicyID(g *group) string {

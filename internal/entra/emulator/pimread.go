@@ -8,17 +8,17 @@ import (
 )
 
 func (r *pimRequest) view() map[string]any {
-	out := map[string]any{
+	app := map[string]any{"displayName": appDisplayName, "id": ""}
+	if r.by != nil {
+		app["id"] = r.by.AppID
+	}
+	return map[string]any{
 		"id": r.id, "status": r.status, "action": r.action, "accessId": r.access, "principalId": r.principal, "groupId": r.group,
 		"targetScheduleId": nilIfEmpty(r.schedule), "createdDateTime": stamp(r.created), "completedDateTime": stampOrNil(r.completed),
 		"approvalId": nil, "customData": nil, "isValidationOnly": flag(r.body, "isValidationOnly"),
 		"justification": r.body["justification"], "scheduleInfo": r.body["scheduleInfo"], "ticketInfo": r.body["ticketInfo"],
-		"createdBy": map[string]any{"user": nil, "device": nil, "application": map[string]any{"displayName": appDisplayName, "id": ""}},
+		"createdBy": map[string]any{"user": nil, "device": nil, "application": app},
 	}
-	if r.by != nil {
-		out["createdBy"].(map[string]any)["application"].(map[string]any)["id"] = r.by.AppID //nolint:errcheck,forcetypeassert // built two lines above
-	}
-	return out
 }
 
 // casing writes enumeration members of PIM answers as the documentation shows them or

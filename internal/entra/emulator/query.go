@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -169,7 +170,6 @@ type listing struct {
 	rows func(after int) iter.Seq[row]
 	// project turns a stored element into what the caller sees.
 	project func(map[string]any) (map[string]any, error)
-	maxTop  int // overrides Config.PageSize for lists with a documented page size
 }
 
 // list answers one page. Pages are short, sometimes empty, and joined by an opaque
@@ -281,9 +281,7 @@ func (c *call) keep(obj map[string]any) bool {
 // page that was left empty.
 func (c *call) nextLink(pos int) string {
 	v := url.Values{}
-	for k, val := range c.query.values {
-		v[k] = val
-	}
+	maps.Copy(v, c.query.values)
 	if pos == -2 {
 		pos = -1
 	}

@@ -216,7 +216,7 @@ func (s *schema) checkEnum(name, enum string, members []string, v any) error {
 }
 
 func checkPrimitive(name, want string, v any) error {
-	ok := true
+	var ok bool
 	switch want {
 	case "String":
 		_, ok = v.(string)

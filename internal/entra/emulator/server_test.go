@@ -61,8 +61,8 @@ func TestServerEndsWithItsContext(t *testing.T) {
 	if err := s.Close(); err != nil { // waits for the end
 		t.Error(err)
 	}
-	if resp, err := http.Get(s.GraphURL + "/users"); err == nil { //nolint:noctx // it must not even connect
-		resp.Body.Close()
+	if resp, err := http.Get(s.GraphURL + "/users"); err == nil {
+		closed(t, resp.Body)
 		t.Error("it still listens")
 	}
 }
@@ -89,7 +89,7 @@ func TestControl(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer resp.Body.Close()
+		defer closed(t, resp.Body)
 		out := map[string]any{}
 		_ = json.NewDecoder(resp.Body).Decode(&out) // lists and texts are not looked at
 		return resp.StatusCode, out
@@ -141,11 +141,12 @@ func TestControl(t *testing.T) {
 func TestInSynctestBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, emulator.Config{Seed: 7, TokenLifetime: 365 * 24 * time.Hour, Throttle: -1, ServerError: -1})
+		wait := func(d time.Duration) { <-time.After(d) }
 		g := c.group(emulator.GroupSeed{Name: "g"})
 		id := c.invite("ada@vendor.example")
 		end := time.Now().Add(30 * 24 * time.Hour)
 		for c.call("POST", pimBase+"assignmentScheduleRequests", pim("adminAssign", g, id, end)).status != 201 {
-			time.Sleep(time.Second)
+			wait(time.Second)
 		}
 		c.do(c.e.Fail(emulator.Fault{Match: "user.get", Mode: emulator.HeldBack, Delay: time.Hour}))
 		before := time.Now()
@@ -153,11 +154,11 @@ func TestInSynctestBubble(t *testing.T) {
 		if waited := time.Since(before); waited != time.Hour {
 			t.Errorf("held back for %s", waited)
 		}
-		time.Sleep(29 * 24 * time.Hour)
+		wait(29 * 24 * time.Hour)
 		if got := len(c.e.State().Members(g)); got != 1 {
 			t.Errorf("%d members before the end", got)
 		}
-		time.Sleep(24 * time.Hour)
+		wait(24 * time.Hour)
 		if got := len(c.e.State().Members(g)); got != 0 {
 			t.Errorf("%d members after the end", got)
 		}
@@ -282,12 +283,12 @@ func TestTransportKnowsItsHosts(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", "https://"+emulator.GraphHost+"/v1.0/users", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+emulator.GraphHost+"/v1.0/users", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if resp, err := c.http.Do(req); err == nil {
-		resp.Body.Close()
+		closed(t, resp.Body)
 		t.Error("a canceled request is served")
 	}
 }

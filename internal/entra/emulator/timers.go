@@ -26,22 +26,23 @@ func (q *timers) at(t time.Time, do func(time.Time)) {
 
 func (q *timers) settle(now time.Time) {
 	for len(q.queue) > 0 && !q.queue[0].at.After(now) {
-		next := heap.Pop(&q.queue).(timer)
+		next := heap.Pop(&q.queue).(timer) //nolint:errcheck // nothing else is pushed
 		next.do(next.at)
 	}
 }
 
 type timerQueue []timer
 
-func (q timerQueue) Len() int { return len(q) }
-func (q timerQueue) Less(i, j int) bool {
-	if !q[i].at.Equal(q[j].at) {
-		return q[i].at.Before(q[j].at)
+func (q *timerQueue) Len() int { return len(*q) }
+func (q *timerQueue) Less(i, j int) bool {
+	a, b := (*q)[i], (*q)[j]
+	if !a.at.Equal(b.at) {
+		return a.at.Before(b.at)
 	}
-	return q[i].seq < q[j].seq
+	return a.seq < b.seq
 }
-func (q timerQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *timerQueue) Push(x any)   { *q = append(*q, x.(timer)) }
+func (q *timerQueue) Swap(i, j int) { (*q)[i], (*q)[j] = (*q)[j], (*q)[i] }
+func (q *timerQueue) Push(x any)    { *q = append(*q, x.(timer)) } //nolint:errcheck // nothing else is pushed
 func (q *timerQueue) Pop() any {
 	old := *q
 	last := old[len(old)-1]

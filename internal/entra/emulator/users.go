@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"iter"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -110,9 +111,7 @@ func (t *tenant) addUser(id string, props map[string]any) *user {
 		"userType": "Member", "createdDateTime": stamp(t.present), "assignedLicenses": []any{}, "assignedPlans": []any{},
 		"identities": []any{}, "onPremisesExtensionAttributes": emptyExtensionAttributes(),
 	}
-	for k, v := range props {
-		base[k] = v
-	}
+	maps.Copy(base, props)
 	u.ready = t.present.Add(t.lag("create", id))
 	t.set(u, base, u.ready.Sub(t.present))
 	return u

@@ -202,7 +202,7 @@ func TestPaging(t *testing.T) {
 	cfg.PageSize = 3
 	c := newClient(t, cfg)
 	want := map[string]bool{}
-	for _, n := range strings.Split("a b c d e f g h i j", " ") {
+	for n := range strings.SplitSeq("a b c d e f g h i j", " ") {
 		want[c.member(n)] = true
 	}
 	empties := 0
@@ -334,7 +334,7 @@ func TestHeldBackAnswerEndsWithThePatienceOfTheCaller(t *testing.T) {
 	c.do(c.e.Fail(emulator.Fault{Match: "user.update", Mode: emulator.HeldBack, Delay: time.Hour}))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "PATCH", "https://"+emulator.GraphHost+"/v1.0/users/"+id, strings.NewReader(`{"jobTitle":"x"}`))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPatch, "https://"+emulator.GraphHost+"/v1.0/users/"+id, strings.NewReader(`{"jobTitle":"x"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func TestHeldBackAnswerEndsWithThePatienceOfTheCaller(t *testing.T) {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.http.Do(req)
 	if err == nil {
-		resp.Body.Close()
+		closed(t, resp.Body)
 	}
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)
