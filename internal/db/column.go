@@ -39,7 +39,7 @@ func hotColumn(a contractor.Attr) (column, bool) {
 func columnOf(path string) (column, bool) {
 	switch path {
 	case "id":
-		return column{expr: frag("e.id"), typ: contractor.TypeString, exact: true, never: true, few: true}, true
+		return column{expr: frag("e.id"), typ: contractor.TypeString, exact: true, never: true, guide: "sqlite_autoindex_engagements_1", few: true}, true
 	case "userName":
 		return column{expr: frag("e.user_key"), typ: contractor.TypeString, fold: userKey, never: true,
 			index: "engagements_user", guide: "engagements_user", few: true}, true
@@ -86,14 +86,15 @@ func isEmail(a contractor.Attr) bool {
 }
 
 // compareHot answers a comparison from columns; false if the attribute has none.
-func compareHot(c contractor.Compare) (f fragment, ok bool, err error) {
+func (k *compiler) compareHot(c contractor.Compare) (f fragment, ok bool, err error) {
 	if isEmail(c.Attr) && c.Op == contractor.OpEq {
 		want, isText := c.Value.(string)
 		if !isText {
 			return f, false, nil
 		}
 		want = fold(want)
-		return frag("(e.email_key = ? OR e.seq IN (SELECT m.engagement FROM engagement_emails m WHERE m.email_key = ?))", want, want), true, nil
+		return frag(`e.seq IN (SELECT m.seq FROM engagements m INDEXED BY engagements_email WHERE m.vendor = ? AND m.deleted = 0 AND m.email_key = ?
+			UNION ALL SELECT o.engagement FROM engagement_emails o WHERE o.email_key = ?)`, k.vendor, want, want), true, nil
 	}
 	col, ok := hotColumn(c.Attr)
 	if !ok {

@@ -90,12 +90,13 @@ func (c *conn) close() error {
 
 // readers are connections for short reads. Long ones (exports, verification) take a connection of the pool to themselves.
 type readers struct {
-	pool *sql.DB
-	idle chan *conn // nil: a place whose connection is not open yet
+	pool    *sql.DB
+	idle    chan *conn    // nil: a place whose connection is not open yet
+	closing chan struct{} // closed by close: no further read begins
 }
 
 func newReaders(pool *sql.DB, n int) *readers {
-	r := &readers{pool: pool, idle: make(chan *conn, n)}
+	r := &readers{pool: pool, idle: make(chan *conn, n), closing: make(chan struct{})}
 	for range n {
 		r.idle <- nil
 	}
@@ -104,11 +105,18 @@ func newReaders(pool *sql.DB, n int) *readers {
 
 // with runs fn on a connection. A connection on which anything failed is not used again.
 func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
+	select {
+	case <-r.closing:
+		return errClosed()
+	default:
+	}
 	var c *conn
 	select {
 	case c = <-r.idle:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-r.closing:
+		return errClosed()
 	}
 	defer func() { r.idle <- c }()
 	if c == nil {
@@ -123,6 +131,18 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 		c = nil
 	}
 	return err
+}
+
+// close waits for the reads that have begun, and closes the connections.
+func (r *readers) close() error {
+	close(r.closing)
+	var errs []error
+	for range cap(r.idle) {
+		if c := <-r.idle; c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // snapshot runs fn in a transaction, so that all it reads belongs together.

@@ -43,6 +43,7 @@ func join(format string, parts ...fragment) fragment {
 
 // compiler turns conditions into SQL over the table engagements e.
 type compiler struct {
+	vendor     string // whose list is asked for
 	conditions int
 	scopes     int // aliases given out for json_each
 }
@@ -152,7 +153,7 @@ func (k *compiler) compare(c contractor.Compare, scope string) (fragment, error)
 		return k.compareNull(c, scope)
 	}
 	if scope == "" {
-		if f, ok, err := compareHot(c); ok || err != nil {
+		if f, ok, err := k.compareHot(c); ok || err != nil {
 			return f, err
 		}
 	}

@@ -67,7 +67,7 @@ func (s *Store) List(ctx context.Context, q contractor.Query) (contractor.Page, 
 
 func newListing(q contractor.Query) (*listing, error) {
 	l := &listing{q: q}
-	var k compiler
+	k := compiler{vendor: q.Vendor}
 	var err error
 	if q.Where != nil {
 		if l.where, err = k.condition(q.Where, ""); err != nil {
@@ -174,9 +174,15 @@ func (s *Store) count(ctx context.Context, c *conn, l *listing) (int, error) {
 	return n, nil
 }
 
+// byRow is the index of what is found by row number.
+const byRow = "-"
+
 func indexedBy(index string) string {
-	if index == "" {
+	switch index {
+	case "":
 		return ""
+	case byRow:
+		return " NOT INDEXED"
 	}
 	return " INDEXED BY " + index
 }

@@ -98,8 +98,10 @@ func (s *Store) person(ctx context.Context, id string) (p *contractor.Person, er
 		if err != nil {
 			return err
 		}
-		p.Holdings, err = scanHoldings(rows)
-		return err
+		if p.Holdings, err = scanHoldings(rows); err != nil {
+			return err
+		}
+		return decisions(ctx, c, p)
 	})
 	return p, err
 }

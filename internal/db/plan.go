@@ -44,7 +44,7 @@ func guideOfCompare(c contractor.Compare) guide {
 	}
 	if isEmail(c.Attr) {
 		if _, ok := c.Value.(string); ok && c.Op == contractor.OpEq {
-			return guide{rank: rankFew, few: true}
+			return guide{index: byRow, rank: rankFew, few: true}
 		}
 		return guide{}
 	}

@@ -130,13 +130,12 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		err := s.w.close()
 		s.cp.close()
-		s.closeErr = errors.Join(err, s.stats.close(), s.closePools())
+		s.closeErr = errors.Join(err, s.short.close(), s.stats.close(), s.closePools())
 	})
 	return s.closeErr
 }
 
 func (s *Store) closePools() error {
-	// Connections that a reader holds close when it ends; the pools refuse new ones.
 	return errors.Join(s.reads.Close(), s.checks.Close(), s.writes.Close())
 }
 

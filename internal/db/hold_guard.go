@@ -1,0 +1,267 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"scimbridge/internal/audit"
+	"scimbridge/internal/contractor"
+)
+
+// AdmitEnd implements lifecycle.Store: it asks the guard, in one transaction with the window's count, whether a sudden end may
+// take effect. The answer for one change of a vendor stays the same until somebody decides, or the hold expires into approval.
+func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contractor.Hold, err error) {
+	e := r.Engagement
+	err = s.write(ctx, "ask the guard", func(t *tx) error {
+		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, contractor.HoldMassEnd, e.EndSetAt.UnixMicro())
+		switch {
+		case err == nil && h.State == contractor.HoldOpen && !h.Expires.IsZero() && !r.Now.Before(h.Expires):
+			actor := audit.Actor{Kind: audit.ActorClock}
+			return t.decide(&h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		why, err := t.guardWhy(r)
+		if err != nil {
+			return err
+		}
+		h = contractor.Hold{
+			Kind: contractor.HoldMassEnd, State: contractor.HoldAdmitted, Vendor: e.Vendor, Person: r.Person, Engagement: e.ID,
+			SetAt: e.EndSetAt, Opened: r.Now, Why: why,
+		}
+		if why == "" {
+			return t.insertHold(&h)
+		}
+		h.State, h.Expires = contractor.HoldOpen, r.Now.Add(r.Undecided)
+		if err := t.insertHold(&h); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{
+			Kind: "hold.opened", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Held, Person: h.Person, Engagement: h.Engagement,
+			Vendor: h.Vendor, Reason: why + "; decide with scimbridge hold approve or hold cancel", Until: h.Expires,
+		})
+	})
+	return h, err
+}
+
+// guardWhy says which bound one more end would break, "" for none.
+func (t *tx) guardWhy(r contractor.EndRequest) (string, error) {
+	for _, scope := range []struct {
+		guard  contractor.Guard
+		vendor string
+		name   string
+	}{{r.Vendor, r.Engagement.Vendor, "vendor " + r.Engagement.Vendor}, {r.Overall, "", "all vendors together"}} {
+		g := scope.guard
+		if g.MaxEnds == 0 && g.MaxEndsPercent == 0 {
+			continue
+		}
+		window := g.Window
+		if window == 0 {
+			window = contractor.DefaultGuardWindow
+		}
+		var ends, live int
+		err := t.row(`SELECT count(*) FROM holds WHERE kind = 'mass_end' AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)`,
+			[]any{r.Now.Add(-window).UnixMicro(), scope.vendor}, &ends)
+		if err != nil {
+			return "", err
+		}
+		if g.MaxEnds > 0 && ends >= g.MaxEnds {
+			return fmt.Sprintf("%s: %d sudden ends within %s, the guard allows %d", scope.name, ends+1, window, g.MaxEnds), nil
+		}
+		if err := t.row(`SELECT coalesce(sum(live), 0) FROM vendors WHERE ?1 = '' OR name = ?1`, []any{scope.vendor}, &live); err != nil {
+			return "", err
+		}
+		// Those that have ended count no more as live: the share is of what was live before.
+		if g.MaxEndsPercent > 0 && ends >= contractor.GuardFloor && (ends+1)*100 > g.MaxEndsPercent*(live+ends+1) {
+			return fmt.Sprintf("%s: %d sudden ends within %s are more than %d percent of its live engagements", scope.name, ends+1, window, g.MaxEndsPercent), nil
+		}
+	}
+	return "", nil
+}
+
+const holdColumns = `id, kind, state, vendor, person, engagement, set_at, opened, expires, why, decided_by, decided, reason`
+
+func scanHold(row scanner) (h contractor.Hold, err error) {
+	var set, opened, expires, decided instant
+	err = row.Scan(&h.ID, &h.Kind, &h.State, &h.Vendor, &h.Person, &h.Engagement, &set, &opened, &expires, &h.Why, &h.DecidedBy, &decided, &h.Reason)
+	h.SetAt, h.Opened, h.Expires, h.Decided = set.Time, opened.Time, expires.Time, decided.Time
+	return h, err
+}
+
+func (t *tx) hold(where string, args ...any) (contractor.Hold, error) {
+	rows, err := t.conn.query(context.Background(), `SELECT `+holdColumns+` FROM holds WHERE `+where, args...)
+	if err != nil {
+		return contractor.Hold{}, err
+	}
+	defer rows.Close() //nolint:errcheck // Err tells
+	if !rows.Next() {
+		return contractor.Hold{}, errors.Join(sql.ErrNoRows, rows.Err())
+	}
+	h, err := scanHold(rows)
+	return h, errors.Join(err, rows.Err())
+}
+
+func (t *tx) insertHold(h *contractor.Hold) error {
+	return t.row(`INSERT INTO holds (kind, state, vendor, person, engagement, set_at, opened, expires, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		[]any{string(h.Kind), string(h.State), h.Vendor, h.Person, h.Engagement, h.SetAt.UnixMicro(), h.Opened.UnixMicro(), micros(h.Expires), h.Why}, &h.ID)
+}
+
+// decide ends a hold, journals the decision and makes the person due.
+func (t *tx) decide(h *contractor.Hold, state contractor.HoldState, actor audit.Actor, reason string) error {
+	h.State, h.DecidedBy, h.Decided, h.Reason = state, string(actor.Kind)+" "+actor.Name, t.now, reason
+	_, err := t.exec(`UPDATE holds SET state = ?, decided_by = ?, decided = ?, reason = ? WHERE id = ?`,
+		string(state), h.DecidedBy, t.now.UnixMicro(), reason, h.ID)
+	if err != nil {
+		return err
+	}
+	if err := t.touch(h.Person, t.now, state == contractor.HoldApproved); err != nil {
+		return err
+	}
+	return t.append(&audit.Event{
+		Kind: "hold." + string(state), Actor: actor, Outcome: audit.Done, Person: h.Person, Engagement: h.Engagement, Vendor: h.Vendor, Reason: reason,
+	})
+}
+
+// Holds lists what waits for a person, newest first; with All, what was decided, too.
+func (s *Store) Holds(ctx context.Context, q contractor.HoldQuery) (list []contractor.Hold, err error) {
+	limit := q.Limit
+	if limit == 0 {
+		limit = 1000
+	}
+	err = s.short.with(ctx, func(c *conn) error {
+		rows, err := c.query(ctx, `SELECT `+holdColumns+` FROM holds WHERE state <> 'admitted' AND (?1 OR state = 'open')
+			AND (?2 = '' OR vendor = ?2) AND (?3 = '' OR person = ?3) ORDER BY id DESC LIMIT ?4`, q.All, q.Vendor, q.Person, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close() //nolint:errcheck // Err tells
+		for rows.Next() {
+			h, err := scanHold(rows)
+			if err != nil {
+				return err
+			}
+			list = append(list, h)
+		}
+		return rows.Err()
+	})
+	return list, failure("list the holds", err)
+}
+
+// DecideHold approves a held change, which then takes effect, or cancels it, which then is ignored until the vendor sends
+// another. CodeNotFound if no open hold has the id.
+func (s *Store) DecideHold(ctx context.Context, actor audit.Actor, id int64, approve bool, reason string) (h contractor.Hold, err error) {
+	if reason == "" {
+		return h, contractor.Errorf(contractor.CodeInvalid, "a decision needs a reason; give it with --reason")
+	}
+	state := contractor.HoldCancelled
+	if approve {
+		state = contractor.HoldApproved
+	}
+	err = s.write(ctx, "decide a hold", func(t *tx) error {
+		if h, err = t.hold(`id = ? AND state = 'open'`, id); errors.Is(err, sql.ErrNoRows) {
+			return contractor.Errorf(contractor.CodeNotFound, "no open hold has the number %d; list them with: scimbridge hold list", id)
+		} else if err != nil {
+			return err
+		}
+		return t.decide(&h, state, actor, reason)
+	})
+	return h, err
+}
+
+// BlockPerson closes a person whatever records and rules say, ahead of everything else, until UnblockPerson.
+func (s *Store) BlockPerson(ctx context.Context, actor audit.Actor, person, reason string) error {
+	return s.write(ctx, "block a person", func(t *tx) error {
+		n, err := t.changed(`INSERT INTO blocks (person, at, by, reason) SELECT id, ?2, ?3, ?4 FROM persons WHERE id = ?1 ON CONFLICT (person) DO NOTHING`,
+			person, t.now.UnixMicro(), actor.Name, reason)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return contractor.Errorf(contractor.CodeConflict, "person %s is unknown, or blocked already; see scimbridge contractor show", person)
+		}
+		if err := t.touch(person, t.now, true); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{Kind: "person.blocked", Actor: actor, Outcome: audit.Done, Person: person, Reason: reason})
+	})
+}
+
+// UnblockPerson lets records and rules decide again.
+func (s *Store) UnblockPerson(ctx context.Context, actor audit.Actor, person, reason string) error {
+	return s.write(ctx, "unblock a person", func(t *tx) error {
+		n, err := t.changed(`DELETE FROM blocks WHERE person = ?`, person)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return contractor.Errorf(contractor.CodeNotFound, "person %s is not blocked", person)
+		}
+		if err := t.touch(person, t.now, false); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{Kind: "person.unblocked", Actor: actor, Outcome: audit.Done, Person: person, Reason: reason})
+	})
+}
+
+// ExtendEngagement gives an engagement a later end than its vendor sent, until the vendor sends another.
+func (s *Store) ExtendEngagement(ctx context.Context, actor audit.Actor, engagement string, until time.Time, reason string) error {
+	return s.write(ctx, "extend an engagement", func(t *tx) error {
+		var person, vendor string
+		err := t.row(`SELECT person, vendor FROM engagements WHERE id = ? AND deleted = 0 AND person IS NOT NULL`, []any{engagement}, &person, &vendor)
+		if errors.Is(err, sql.ErrNoRows) {
+			return contractor.Errorf(contractor.CodeNotFound, "no engagement %s; scimbridge contractor show PERSON lists them", engagement)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(`INSERT INTO extensions (engagement, until, at, by, reason) VALUES (?1, ?2, ?3, ?4, ?5)
+			ON CONFLICT (engagement) DO UPDATE SET until = ?2, at = ?3, by = ?4, reason = ?5`, engagement, until.UnixMicro(), t.now.UnixMicro(), actor.Name, reason)
+		if err != nil {
+			return err
+		}
+		if err := t.touch(person, t.now, false); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{Kind: "engagement.extended", Actor: actor, Outcome: audit.Done, Person: person, Engagement: engagement, Vendor: vendor, Reason: reason, Until: until})
+	})
+}
+
+// AdoptGuest hands an existing guest to the bridge: from now on it is the person's, and is changed and in the end deleted.
+func (s *Store) AdoptGuest(ctx context.Context, actor audit.Actor, person, guestID, reason string) error {
+	return s.write(ctx, "adopt a guest", func(t *tx) error {
+		n, err := t.changed(`UPDATE persons SET guest_id = ?2, origin = 'adopted', phase = 'open', inviting_at = NULL, rev = rev + 1 WHERE id = ?1 AND guest_id = ''`, person, guestID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return contractor.Errorf(contractor.CodeConflict, "person %s is unknown or has a guest already; see scimbridge contractor show", person)
+		}
+		if err := t.touch(person, t.now, false); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{Kind: "guest.adopted", Actor: actor, Outcome: audit.Done, Person: person, Reason: reason})
+	})
+}
+
+// decisions reads what admins decided about a person against the records.
+func decisions(ctx context.Context, c *conn, p *contractor.Person) error {
+	var at instant
+	err := c.row(ctx, `SELECT at, by, reason FROM blocks WHERE person = ?`, []any{p.ID}, &at, &p.Block.By, &p.Block.Reason)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	p.Block.At = at.Time
+	for i := range p.Engagements {
+		x := &p.Engagements[i].Extended
+		var until, at instant
+		err := c.row(ctx, `SELECT until, at, by, reason FROM extensions WHERE engagement = ?`, []any{p.Engagements[i].ID}, &until, &at, &x.By, &x.Reason)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		x.Until, x.At = until.Time, at.Time
+	}
+	return nil
+}
