@@ -48,7 +48,7 @@ type issuer struct {
 	vendors []audienceOf
 
 	mu       sync.Mutex
-	provider *oidc.Provider // nil until discovery succeeded
+	verifier *oidc.IDTokenVerifier // nil until discovery succeeded; it keeps the issuer's keys
 	tried    time.Time
 }
 
@@ -103,20 +103,23 @@ func (i *issuer) check() error {
 	return nil
 }
 
-// verifier finds the issuer's keys, by discovery at first use.
-func (i *issuer) discovered(ctx context.Context, now time.Time) (*oidc.Provider, error) {
+// discovered finds the issuer's keys, by discovery at first use.
+func (i *issuer) discovered(ctx context.Context, now time.Time) (*oidc.IDTokenVerifier, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.provider != nil {
-		return i.provider, nil
+	if i.verifier != nil {
+		return i.verifier, nil
 	}
 	if now.Sub(i.tried) < issuerPause {
 		return nil, errors.New("the issuer could not be reached a moment ago")
 	}
 	i.tried = now
 	p, err := oidc.NewProvider(oidc.ClientContext(ctx, i.client), i.url)
-	i.provider = p
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	i.verifier = p.Verifier(&oidc.Config{SkipClientIDCheck: true}) // the audience is the vendor's (jwt)
+	return i.verifier, nil
 }
 
 // looksLikeJWT tells an access token of an issuer from a token of ours.
@@ -130,12 +133,11 @@ func (s *signIns) jwt(k *call, token string) (Client, error) {
 		refusal.Cause = errors.New("no vendor has this issuer")
 		return Client{}, refusal
 	}
-	p, err := i.discovered(k.ctx, k.now)
+	verifier, err := i.discovered(k.ctx, k.now)
 	if err != nil {
 		return Client{}, &contractor.Error{Code: contractor.CodeUnavailable, Message: "the issuer of the access token cannot be reached; try again in a moment", Cause: err}
 	}
-	ctx := oidc.ClientContext(k.ctx, i.client)
-	t, err := p.VerifierContext(ctx, &oidc.Config{SkipClientIDCheck: true}).Verify(ctx, token)
+	t, err := verifier.Verify(oidc.ClientContext(k.ctx, i.client), token)
 	if err != nil {
 		refusal.Cause = err
 		return Client{}, refusal
