@@ -62,6 +62,17 @@ func (c *client) login() {
 	c.token = body.AccessToken
 }
 
+// try sends a request and tells its status; 0 and the error when there is no answer.
+func try(t testing.TB, hc *http.Client, req *http.Request) (int, error) {
+	t.Helper()
+	resp, err := hc.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer closed(t, resp.Body)
+	return resp.StatusCode, nil
+}
+
 // closed closes a body and fails the test when that fails.
 func closed(t testing.TB, body io.Closer) {
 	t.Helper()

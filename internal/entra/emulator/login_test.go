@@ -124,13 +124,8 @@ func TestAzureIdentity(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.Header.Set("Authorization", "Bearer "+tk.Token)
-			resp, err := hc.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			closed(t, resp.Body)
-			if resp.StatusCode != http.StatusOK {
-				t.Errorf("status %d", resp.StatusCode)
+			if status, err := try(t, hc, req); err != nil || status != http.StatusOK {
+				t.Errorf("status %d, error %v", status, err)
 			}
 		})
 	}
@@ -221,13 +216,13 @@ func TestTokenRequestsThatAreRefused(t *testing.T) {
 	}
 	c.e.RefuseTokenRequests(1)
 	for _, want := range []int{503, 200} {
-		resp, err := c.http.PostForm(endpoint, form())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint, strings.NewReader(form().Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		closed(t, resp.Body)
-		if resp.StatusCode != want {
-			t.Errorf("status %d, want %d", resp.StatusCode, want)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if status, err := try(t, c.http, req); err != nil || status != want {
+			t.Errorf("status %d, error %v, want %d", status, err, want)
 		}
 	}
 }
