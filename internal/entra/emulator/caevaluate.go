@@ -28,8 +28,8 @@ func (t *tenant) evaluate(u *user, s SignIn) (applied []any, status string, code
 					}
 				}
 			}
-			if enforced {
-				status = or(map[string]string{"failure": "failure"}[result], or(keepFailure(status), "success"))
+			if enforced && status != "failure" {
+				status = result
 			}
 		}
 		if !enforced {
@@ -38,17 +38,10 @@ func (t *tenant) evaluate(u *user, s SignIn) (applied []any, status string, code
 		grant := object(p.props, "grantControls")
 		applied = append(applied, map[string]any{
 			"id": p.id, "displayName": p.props["displayName"], "result": result,
-			"enforcedGrantControls": or2(grant["builtInControls"], []any{}), "enforcedSessionControls": []any{},
+			"enforcedGrantControls": valueOr(grant["builtInControls"], []any{}), "enforcedSessionControls": []any{},
 		})
 	}
 	return applied, status, code, reason
-}
-
-func keepFailure(status string) string {
-	if status == "failure" {
-		return status
-	}
-	return ""
 }
 
 // applies reports whether all conditions of a policy are met.

@@ -46,6 +46,9 @@ type Config struct {
 
 	// PageSize is the longest page of any list, default 3.
 	PageSize int
+	// LogPageSize is the longest page of auditLogs, which allow five requests in ten
+	// seconds. Default 50; the service's own is 1,000.
+	LogPageSize int
 	// Lag is the upper bound of replication delay, drawn anew for each write.
 	// Default 1.5 s; negative means none.
 	Lag time.Duration
@@ -151,6 +154,7 @@ func (c Config) withDefaults() Config {
 	c.TokenLifetime = or(c.TokenLifetime, time.Hour)
 	c.Licence = or(c.Licence, LicenceP2)
 	c.PageSize = or(c.PageSize, 3)
+	c.LogPageSize = or(c.LogPageSize, 50)
 	c.Lag = orNone(c.Lag, 1500*time.Millisecond)
 	c.Throttle = orNone(c.Throttle, 0.03)
 	c.ServerError = orNone(c.ServerError, 0.01)
@@ -178,8 +182,8 @@ func (c Config) validate() error {
 	if c.Licence != LicenceP2 && c.Licence != LicenceP1 && c.Licence != LicenceFree {
 		errs = append(errs, fmt.Errorf("Licence %q is not P2, P1 or Free", c.Licence))
 	}
-	if c.PageSize < 1 || c.PageSize > 999 {
-		errs = append(errs, fmt.Errorf("PageSize %d is not between 1 and 999", c.PageSize))
+	if c.PageSize < 1 || c.PageSize > 999 || c.LogPageSize < 1 || c.LogPageSize > 1000 {
+		errs = append(errs, fmt.Errorf("PageSize %d is not between 1 and 999, or LogPageSize %d not between 1 and 1000", c.PageSize, c.LogPageSize))
 	}
 	if c.Throttle > 1 || c.ServerError > 1 {
 		errs = append(errs, fmt.Errorf("the chances Throttle %g and ServerError %g must not be above 1", c.Throttle, c.ServerError))

@@ -13,7 +13,7 @@ import (
 func (e *Emulator) do(what func(*tenant) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := what(e.begin()); err != nil {
+	if err := what(e.settled()); err != nil {
 		return fmt.Errorf("emulator: %w", err)
 	}
 	return nil
@@ -233,7 +233,7 @@ func (e *Emulator) DoDecide(requestID string, approve bool) error {
 			return nil
 		}
 		r.state, r.status = "submitted", "Approved"
-		t.begin(r)
+		t.startDelivery(r)
 		return nil
 	})
 }

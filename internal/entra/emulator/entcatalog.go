@@ -151,7 +151,7 @@ func createConnectedOrganization(c *call) (answer, error) {
 	o := maps.Clone(c.body)
 	o["id"] = c.t.dice.newID("connected organization", text(o, "displayName"))
 	o["createdDateTime"], o["modifiedDateTime"] = stamp(c.now), stamp(c.now)
-	o["state"] = or2(o["state"], "configured")
+	o["state"] = valueOr(o["state"], "configured")
 	c.t.ent.orgs = append(c.t.ent.orgs, o)
 	return created(c.with("identityGovernance/entitlementManagement/connectedOrganizations/$entity", o))
 }

@@ -103,7 +103,7 @@ type entitlementStore struct {
 	metered     []string // features used that are billed, with the user
 }
 
-func (s *entitlementStore) init(*dice) {
+func (s *entitlementStore) init() {
 	s.byUser, s.byID, s.reqByID = map[string][]*assignment{}, map[string]*assignment{}, map[string]*packageRequest{}
 	s.settings = map[string]any{"externalUserLifecycleAction": "blockSignInAndDelete", "durationUntilExternalUserDeletedAfterBlocked": "P30D"}
 }
@@ -156,8 +156,8 @@ func (t *tenant) stage(key string) time.Duration {
 	return t.dice.upTo(t.cfg.EntitlementDelay, "entitlement", key)
 }
 
-// begin starts a new assignment of a request: after a while, or at its start.
-func (t *tenant) begin(r *packageRequest) {
+// startDelivery starts a new assignment of a request: after a while, or at its start.
+func (t *tenant) startDelivery(r *packageRequest) {
 	a := r.target
 	now := t.present
 	if a.start.After(now) {

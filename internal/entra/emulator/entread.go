@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -142,11 +143,7 @@ func (a *assignment) pendingStart() bool {
 
 // unexpanded drops the navigation properties that were not asked for.
 func (c *call) unexpanded(o map[string]any, nav ...string) (map[string]any, error) {
-	out := c.selected(o, nil)
-	if len(c.query.selects) == 0 {
-		out = c.with("", o)
-		delete(out, "@odata.context")
-	}
+	out := maps.Clone(c.selected(o, nil))
 	asked := map[string]bool{}
 	for _, ex := range c.query.expand {
 		if !slices.Contains(nav, ex.name) {

@@ -97,7 +97,7 @@ func (c *call) packageAdd(r *packageRequest, asg map[string]any) error {
 		r.state, r.status = "pendingApproval", "PendingApproval"
 		return nil
 	}
-	c.t.begin(r)
+	c.t.startDelivery(r)
 	return nil
 }
 

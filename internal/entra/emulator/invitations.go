@@ -236,7 +236,7 @@ func (c *call) sendInvitation(u *user, address string, again bool) (answer, erro
 		"resetRedemption": flag(c.body, "resetRedemption"), "sendInvitationMessage": inv.Mailed,
 		"status": text(u.props, "externalUserState"),
 		"invitedUserMessageInfo": map[string]any{
-			"messageLanguage": info["messageLanguage"], "customizedMessageBody": nil, "ccRecipients": or2(info["ccRecipients"], []any{}),
+			"messageLanguage": info["messageLanguage"], "customizedMessageBody": nil, "ccRecipients": valueOr(info["ccRecipients"], []any{}),
 		},
 		"invitedUser": map[string]any{"id": u.id},
 	}
@@ -257,7 +257,8 @@ func anyObjects(v any) []map[string]any {
 	return out
 }
 
-func or2(v, def any) any {
+// valueOr returns v, or def for null.
+func valueOr(v, def any) any {
 	if v == nil {
 		return def
 	}

@@ -22,7 +22,7 @@ type Call struct {
 	ClientRequestID string    `json:"clientRequestId,omitempty"`
 	RequestID       string    `json:"requestId"`
 	Batch           bool      `json:"batch,omitempty"`
-	Body            string    `json:"body,omitempty"` // what was sent, decompressed
+	Body            string    `json:"body,omitempty"` // what was sent, decompressed, up to 16 KB
 }
 
 // Report sums all calls up.
@@ -68,11 +68,14 @@ func newLedger(limit int) ledger {
 	}}
 }
 
+// maxKeptBody bounds what is kept of a body.
+const maxKeptBody = 16 << 10
+
 func (l *ledger) record(c *call, a answer) {
 	entry := Call{
 		Time: c.now, Method: c.method, Path: c.path, Query: c.query.raw, Status: a.status,
 		Done: c.done, Fault: c.fault, Permission: c.used, RequestID: c.requestID,
-		ClientRequestID: c.header.Get("client-request-id"), Batch: c.inBatch, Body: string(c.raw),
+		ClientRequestID: c.header.Get("client-request-id"), Batch: c.inBatch, Body: string(c.raw[:min(len(c.raw), maxKeptBody)]),
 	}
 	if c.op != nil {
 		entry.Operation, entry.RU = c.op.id, c.ru

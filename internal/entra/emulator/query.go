@@ -63,9 +63,13 @@ func (c *call) readOptions() error {
 		q.selects = splitTrim(s, ',')
 	}
 	if s := q.values.Get("$top"); s != "" {
+		limit := 999
+		if c.op.service == reports {
+			limit = 1000
+		}
 		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 999 {
-			return badRequest("Invalid page size specified: '%s'. Must be between 1 and 999 inclusive.", s)
+		if err != nil || n < 1 || n > limit {
+			return badRequest("Invalid page size specified: '%s'. Must be between 1 and %d inclusive.", s, limit)
 		}
 		q.top = n
 	}
@@ -183,6 +187,9 @@ func (c *call) list(l listing) (answer, error) {
 		return answer{}, err
 	}
 	size := c.e.cfg.PageSize
+	if c.op.service == reports {
+		size = c.e.cfg.LogPageSize
+	}
 	if c.query.top > 0 {
 		size = min(size, c.query.top)
 	}

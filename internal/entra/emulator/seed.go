@@ -24,7 +24,7 @@ type UserSeed struct {
 func (e *Emulator) AddUser(s UserSeed) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	if err := t.schema.check("user", s.Properties); err != nil {
 		return "", fmt.Errorf("emulator: user %s: %w", s.Name, err)
 	}
@@ -58,8 +58,8 @@ func (e *Emulator) AddUser(s UserSeed) (string, error) {
 	return id, nil
 }
 
-// begin prepares a change from outside. The caller holds mu.
-func (e *Emulator) begin() *tenant {
+// settled returns the tenant as it is now, for a look or a change from outside. The caller holds mu.
+func (e *Emulator) settled() *tenant {
 	e.tenant.settle(e.now())
 	return e.tenant
 }
@@ -94,7 +94,7 @@ type GroupSeed struct {
 func (e *Emulator) AddGroup(s GroupSeed) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	if s.Name == "" {
 		return "", fmt.Errorf("emulator: a group needs a name")
 	}
@@ -166,7 +166,7 @@ type PackageSeed struct {
 func (e *Emulator) AddAccessPackage(s PackageSeed) (pkg, policy string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	for _, g := range s.Groups {
 		if t.groups.byID[g] == nil {
 			return "", "", fmt.Errorf("emulator: access package %s: there is no group %s", s.Name, g)
@@ -214,7 +214,7 @@ func (t *tenant) catalog(name string, external bool) *catalog {
 func (e *Emulator) AddDirectoryRole(name string, users ...string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	id := t.dice.newID("role", lower(name))
 	for _, r := range t.roles {
 		if r.name == name {
@@ -236,7 +236,7 @@ func (e *Emulator) AddDirectoryRole(name string, users ...string) (string, error
 func (e *Emulator) AddConnectedOrganization(name string, domains ...string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	var sources []any
 	for _, d := range domains {
 		sources = append(sources, map[string]any{"@odata.type": odataType("domainIdentitySource"), "domainName": d, "displayName": d})

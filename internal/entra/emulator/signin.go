@@ -46,7 +46,7 @@ const guestTokenLife = time.Hour
 func (e *Emulator) SignIn(s SignIn) (SignInResult, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	s.AppID, s.App = or(s.AppID, "00000002-0000-0ff1-ce00-000000000000"), or(s.App, "Sample application")
 	s.Country, s.IP, s.ClientApp, s.Risk = or(s.Country, "DE"), or(s.IP, "203.0.113.7"), or(s.ClientApp, "Browser"), or(s.Risk, "none")
 	u := t.users.byID[s.UserID]
@@ -82,7 +82,7 @@ func (e *Emulator) SignIn(s SignIn) (SignInResult, error) {
 func (e *Emulator) TokenAlive(userID, appID string) (time.Time, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	var until time.Time
 	for _, a := range t.access {
 		if a.UserID == userID && (appID == "" || a.AppID == appID) && a.Until.After(until) {

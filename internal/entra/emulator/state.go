@@ -89,7 +89,7 @@ type RequestState struct {
 func (e *Emulator) State() State {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	t := e.begin()
+	t := e.settled()
 	s := State{
 		Now: t.present, Unknowns: t.cfg.Unknowns, Invitations: slices.Clone(t.invits), Mails: slices.Clone(t.mails),
 		Roles: map[string][]string{}, Metered: slices.Clone(t.ent.metered),

@@ -39,7 +39,7 @@ func newTenant(cfg Config, s *schema, d *dice) *tenant {
 	t.users.init()
 	t.groups.init()
 	t.pim.init()
-	t.ent.init(d)
+	t.ent.init()
 	t.policy.init(cfg, d)
 	return t
 }
