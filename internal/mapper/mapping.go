@@ -47,7 +47,7 @@ type Invitation struct {
 	RedirectURL string // where the link leads, "" = https://myapps.microsoft.com
 }
 
-// What happens when a guest's sponsor leaves.
+// OnLeave says what happens when a guest's sponsor leaves.
 type OnLeave string
 
 // The answers to a sponsor who left: ask for the sponsor's manager, go to the fallback group, or hold the person.

@@ -190,7 +190,7 @@ func (b *builder) buildInvitation() {
 			b.at(path("invitation", "redirect_url"), "%q is not an https address; write https://myapps.microsoft.com", i.RedirectURL)
 		}
 	}
-	b.invitation = Invitation{SendMail: i.SendMail, Language: i.Language, RedirectURL: i.RedirectURL}
+	b.invitation = Invitation(i)
 }
 
 // word is how conditions and lists are named: they stand bare in expressions.
