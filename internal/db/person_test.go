@@ -141,7 +141,7 @@ func testRecord(t *testing.T, open opener) {
 		for i := range v.NumField() {
 			name, f := v.Type().Field(i).Name, v.Field(i)
 			switch name {
-			case "ID", "Email", "EmailKey", "Gen", "Rev", "Engagements", "Holdings": // the store's
+			case "ID", "Email", "EmailKey", "Gen", "Rev", "Block", "Engagements", "Holdings": // not the loop's
 				continue
 			case "Origin":
 				f.SetString(string(contractor.OriginAdopted))
@@ -149,6 +149,9 @@ func testRecord(t *testing.T, open opener) {
 			case "Phase":
 				f.SetString(string(contractor.PhaseClosed))
 				continue
+			}
+			if _, isTime := f.Interface().(time.Time); f.Kind() == reflect.Struct && !isTime {
+				continue // an admin's decision, with a table of its own
 			}
 			switch f.Interface().(type) {
 			case time.Time:

@@ -290,3 +290,36 @@ func TestBrokenConnection(t *testing.T) {
 		t.Errorf("answered %v, %d stored", err, settings(t, s))
 	}
 }
+
+// An acknowledged write is on disk, and no connection of the pool lacks what was set for all.
+func TestConnectionsAreSetUp(t *testing.T) {
+	s := openStore(t)
+	check := func(pragma, want string, read func(query string, dest *string) error) {
+		t.Helper()
+		var got string
+		if err := read("PRAGMA "+pragma, &got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q, error %v", pragma, got, want, err)
+		}
+	}
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1", "recursive_triggers": "1", "busy_timeout": "10000"} {
+		check(pragma, want, func(query string, dest *string) error {
+			return s.w.do(t.Context(), func(tx *tx) error { return tx.row(query, nil, dest) })
+		})
+	}
+	for range defaultReaders {
+		c := <-s.short.idle
+		defer func() { s.short.idle <- c }()
+		if c == nil {
+			var err error
+			if c, err = openConn(t.Context(), s.reads); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for pragma, want := range map[string]string{"query_only": "1", "busy_timeout": "10000"} {
+			check(pragma, want, func(query string, dest *string) error { return c.row(t.Context(), query, nil, dest) })
+		}
+		if _, err := c.exec(t.Context(), `DELETE FROM settings`); err == nil {
+			t.Error("a reader can write")
+		}
+	}
+}
