@@ -134,12 +134,28 @@ type Alarm struct {
 	By           string    `json:"acknowledgedBy,omitempty"`
 	Note         string    `json:"note,omitempty"`
 
-	// Personal is erasable: addresses of machines, names of people. It goes into the journal event apart from the rest.
-	Personal map[string]string `json:"personal,omitempty"`
+	// Personal is erasable: addresses of machines, names of people. It goes into the journal event apart from the rest, and is
+	// not kept beside it.
+	Personal map[string]string `json:"-"`
+	// Once: with the same Key it is raised once, also after it was acknowledged. Of alarms about a state that lasts.
+	Once bool `json:"-"`
 }
 
 // MaxEvidence is how many entries an alarm names; it counts all.
 const MaxEvidence = 20
+
+// AlarmQuery asks for alarms, the newest first.
+type AlarmQuery struct {
+	All    bool   // the acknowledged ones, too
+	Person string // of this person only
+	Limit  int    // at most this many; 0: 100
+}
+
+// ActivityBounds are how much of the logs is kept.
+type ActivityBounds struct {
+	For  time.Duration // entries older than this go
+	Rows int           // and the oldest beyond this many, for each log
+}
 
 // ActivityBatch is what one answer of a log comes to, stored whole or not at all.
 type ActivityBatch struct {

@@ -136,6 +136,12 @@ func (e *Engagement) Period(v *Vendor) (Period, error) {
 	if !e.EndedAt.IsZero() && (p.End.IsZero() || e.EndedAt.Before(p.End)) {
 		p.End, p.Note = e.EndedAt.UTC(), "ended by the vendor"
 	}
+	if until := e.Extended.Until; !until.IsZero() && e.EndedAt.IsZero() && !e.EndSetAt.After(e.Extended.At) && until.After(p.End) {
+		p.End, p.Note = until.UTC(), "extended by "+e.Extended.By
+	}
+	if !e.KeptUntil.IsZero() {
+		p.End, p.Note = e.KeptUntil.UTC(), "a newer end is held until somebody decides"
+	}
 	if p.End.IsZero() {
 		p.NoEnd = true
 		p.Note = "no end date, and no rule for engagements without one"

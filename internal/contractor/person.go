@@ -57,6 +57,8 @@ type Person struct {
 	LastError string // sentence for the operator, without personal data
 	Held      string // why the person waits for somebody; "" if not
 
+	Block Block // an admin's emergency stop; zero: none
+
 	Engagements []Engagement // all, tombstones included, oldest first
 	Holdings    []Holding    // those not ended, oldest first
 }

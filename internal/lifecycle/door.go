@@ -86,6 +86,9 @@ func (ps *pass) close(ctx context.Context) error {
 
 // closeReason says in a sentence why the door closes.
 func (ps *pass) closeReason() string {
+	if b := ps.p.Block; !b.At.IsZero() {
+		return "stopped by " + b.By + ": " + b.Reason
+	}
 	for _, ev := range ps.want.Evaluations {
 		if ev.Status == contractor.StatusHeld {
 			return "engagement " + ev.Engagement + " is held: " + ev.Reason

@@ -17,6 +17,8 @@ import (
 type Rules interface {
 	Desired(p *contractor.Person, now time.Time) contractor.Desired
 	Catalog() []contractor.Entitlement
+	Vendor(name string) (*contractor.Vendor, bool)
+	Guard() contractor.Guard // over all vendors together
 }
 
 // Config of the loop. Store, Directory, Rules and Logger are required.
@@ -41,6 +43,9 @@ type Config struct {
 	// Poll bounds the sleep until the next due time: a suspended machine stretches timers, and a wake that was lost, or a write
 	// by another process that gave none, costs no more than this. Default 1 min.
 	Poll time.Duration
+	// Undecided is how long a held end waits for a person before it takes effect. Default 7 days: access does not stay because
+	// nobody looked.
+	Undecided time.Duration
 	// Skew tells how far this machine's clock is ahead of Entra's, and whether that is known. Nil: never known.
 	Skew func() (ahead time.Duration, known bool)
 	// MaxSkew is the disagreement of clocks from which time-driven removals wait. Default 5 min.
@@ -65,7 +70,7 @@ func New(c Config) (*Loop, error) {
 	switch {
 	case c.Store == nil, c.Directory == nil, c.Rules == nil, c.Logger == nil:
 		return nil, errors.New("lifecycle: Store, Directory, Rules and Logger are required")
-	case c.Workers < 0, c.Settle < 0, c.InviteWindow < 0, c.NativeGrace < 0, c.DriftEvery < 0, c.Poll < 0, c.MaxSkew < 0:
+	case c.Workers < 0, c.Settle < 0, c.InviteWindow < 0, c.NativeGrace < 0, c.DriftEvery < 0, c.Poll < 0, c.Undecided < 0, c.MaxSkew < 0:
 		return nil, errors.New("lifecycle: Workers and durations cannot be negative")
 	}
 	c.Workers = orDefault(c.Workers, 16)
@@ -74,6 +79,7 @@ func New(c Config) (*Loop, error) {
 	c.NativeGrace = orDefault(c.NativeGrace, 2*time.Minute)
 	c.DriftEvery = orDefault(c.DriftEvery, 24*time.Hour)
 	c.Poll = orDefault(c.Poll, time.Minute)
+	c.Undecided = orDefault(c.Undecided, 7*24*time.Hour)
 	c.MaxSkew = orDefault(c.MaxSkew, 5*time.Minute)
 	return &Loop{Config: c, kick: make(chan struct{}, 1)}, nil
 }

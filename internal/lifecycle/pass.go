@@ -41,7 +41,12 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if p.NextAt.IsZero() || p.NextAt.After(now) {
 		return p.NextAt, nil // offered twice: not due any more
 	}
-	ps := &pass{Loop: l, now: now, p: p, want: l.Rules().Desired(p, now), doubt: l.clockDoubt()}
+	ps := &pass{Loop: l, now: now, p: p, doubt: l.clockDoubt()}
+	if err := ps.guard(ctx); err != nil {
+		return p.NextAt, err
+	}
+	ps.want = l.Rules().Desired(p, now)
+	ps.blocked()
 	priority := contractor.PriorityOpen
 	if !ps.want.Open {
 		priority = contractor.PriorityClose
@@ -64,6 +69,7 @@ func (ps *pass) run(ctx context.Context) error {
 	if err != nil || !here {
 		return err
 	}
+	ps.doubt = ps.clockDoubt() // Entra has just been heard: its clock is known now
 	if ps.guest.Type != "Guest" || ps.guest.Privileged {
 		ps.hold("the account became a member or holds a directory role; scimbridge does not touch such accounts: take the role away, or release the person")
 		ps.lookIn(time.Hour)

@@ -16,6 +16,9 @@ type Store interface {
 	NextDue(ctx context.Context) (time.Time, error)
 	// Person reads one person with engagements (tombstones too, test users not) and holdings that have not ended.
 	Person(ctx context.Context, id string) (*contractor.Person, error)
+	// AdmitEnd asks the guard whether an end that a feed suddenly set may take effect (product rule 7). The answer for one
+	// change stays the same until somebody decides, or the hold expires into approval.
+	AdmitEnd(ctx context.Context, r contractor.EndRequest) (contractor.Hold, error)
 	// Record writes a change with its journal events in one transaction. It refuses with contractor.ErrStale if the person's
 	// Rev is not the one that was read; else it raises c.Person.Rev and fills the IDs of new holdings.
 	Record(ctx context.Context, c *contractor.Change, events ...audit.Event) error

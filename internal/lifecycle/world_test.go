@@ -86,6 +86,11 @@ type world struct {
 
 func newWorld(t *testing.T, cfg emulator.Config) *world {
 	t.Helper()
+	return newWorldOf(t, cfg, worldMapping)
+}
+
+func newWorldOf(t *testing.T, cfg emulator.Config, mapping string) *world {
+	t.Helper()
 	tenant, err := emulator.New(cfg)
 	must(t, err)
 	_, err = tenant.AddUser(emulator.UserSeed{UPN: "sponsor@contoso.example", Name: "Sam Sponsor"})
@@ -96,7 +101,7 @@ func newWorld(t *testing.T, cfg emulator.Config) *world {
 	}
 	_, _, err = tenant.AddAccessPackage(emulator.PackageSeed{ID: packDev, Name: "dev-basic", PolicyID: policyDev})
 	must(t, err)
-	m, problems := mapper.Parse("mapping.yaml", []byte(worldMapping))
+	m, problems := mapper.Parse("mapping.yaml", []byte(mapping))
 	must(t, problems.Err())
 	w := &world{t: t, tenant: tenant, mapping: m, tokens: map[string]string{}, vendors: map[string]string{}, path: filepath.Join(t.TempDir(), "world.db")}
 	w.start()

@@ -1,0 +1,81 @@
+package contractor
+
+import "time"
+
+// HoldKind says what made work wait for a person.
+type HoldKind string
+
+// HoldMassEnd: a feed suddenly ends more engagements than its guard allows. HoldDateMove: an end date jumped further than the
+// mapping allows without somebody looking.
+const (
+	HoldMassEnd  HoldKind = "mass_end"
+	HoldDateMove HoldKind = "date_move"
+)
+
+// HoldState is how far a hold has come. Admitted is an end that the guard let through: it counts in the guard's window.
+type HoldState string
+
+// The states of a hold.
+const (
+	HoldAdmitted  HoldState = "admitted"
+	HoldOpen      HoldState = "open"
+	HoldApproved  HoldState = "approved"  // the change takes effect
+	HoldCancelled HoldState = "cancelled" // the change is ignored until the vendor sends another
+)
+
+// Hold is a vendor's change that waits for a person, or did.
+type Hold struct {
+	ID         int64     `json:"id"`
+	Kind       HoldKind  `json:"kind"`
+	State      HoldState `json:"state"`
+	Vendor     string    `json:"vendor"`
+	Person     string    `json:"person"`
+	Engagement string    `json:"engagement"`
+	SetAt      time.Time `json:"setAt"`            // when the vendor made the change: a later change is another hold
+	Opened     time.Time `json:"opened"`           //
+	Expires    time.Time `json:"expires,omitzero"` // undecided until then, it is approved: access does not stay because nobody looked
+	Why        string    `json:"why"`              // which bound was met
+	DecidedBy  string    `json:"decidedBy,omitempty"`
+	Decided    time.Time `json:"decided,omitzero"`
+	Reason     string    `json:"reason,omitempty"`
+}
+
+// HoldQuery asks for holds, newest first.
+type HoldQuery struct {
+	Vendor string
+	Person string
+	All    bool // decided ones, too
+	Limit  int  // 0: 1,000
+}
+
+// EndRequest asks the guard whether a sudden end may take effect.
+type EndRequest struct {
+	Engagement *Engagement
+	Person     string
+	Now        time.Time
+	Vendor     Guard         // the vendor's bounds
+	Overall    Guard         // over all vendors
+	Undecided  time.Duration // how long a hold waits for a decision before it is approved
+}
+
+// Defaults of a guard.
+const (
+	DefaultGuardWindow = 24 * time.Hour
+	// GuardFloor is how many ends a percentage never holds: of three contractors, one is a third.
+	GuardFloor = 5
+)
+
+// Block is an admin's emergency stop for one person: closed whatever records and rules say, until it is lifted.
+type Block struct {
+	At     time.Time
+	By     string
+	Reason string
+}
+
+// Extension is an admin's later end for one engagement. The vendor's next change of the end replaces it.
+type Extension struct {
+	Until  time.Time
+	At     time.Time
+	By     string
+	Reason string
+}
