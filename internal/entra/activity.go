@@ -70,8 +70,8 @@ type directoryAudit struct {
 }
 
 // Activity reads one page of a log, newest first, as far as Graph tells it by now (entries come minutes late, and not in
-// order): everything from from to to, both to the second and inclusive, or what follows where more is the link that the page
-// before gave. guest narrows the page to one user; "" is everybody, since the logs cannot be filtered by user type. An entry
+// order): everything between the two instants, both to the second and inclusive, or what follows where more is the link that the
+// page before gave. guest narrows the page to one user; "" is everybody, since the logs cannot be filtered by user type. An entry
 // may come more than once; its ID tells.
 //
 // The reports service takes five requests in ten seconds; the budget spaces them.

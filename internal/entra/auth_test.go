@@ -104,8 +104,7 @@ func TestClaimsChallenge(t *testing.T) {
 			c, g := script(t)
 			g.on("POST /users/"+guestID+"/revokeSignInSessions", challenge(broken))
 			_, err := c.RevokeSessions(t.Context(), guestID)
-			var f *contractor.Failure
-			if !errors.As(err, &f) {
+			if _, isFailure := errors.AsType[*contractor.Failure](err); !isFailure {
 				t.Fatalf("%v", err)
 			}
 		})

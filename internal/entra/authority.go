@@ -17,7 +17,7 @@ type authority struct{ base http.RoundTripper }
 
 const (
 	discoveryPath = "/v2.0/.well-known/openid-configuration"
-	tokenPath     = "/oauth2/v2.0/token"
+	tokenPath     = "/oauth2/v2.0/token" //nolint:gosec // a path, no credential
 	maxDiscovery  = 1 << 20
 )
 
@@ -71,7 +71,7 @@ func (a authority) token(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if form, err := url.ParseQuery(string(body)); err == nil {
-		for _, scope := range strings.Fields(form.Get("scope")) {
+		for scope := range strings.FieldsSeq(form.Get("scope")) {
 			if strings.HasSuffix(scope, "/.default") {
 				form.Set("scope", scope)
 				body = []byte(form.Encode())

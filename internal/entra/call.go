@@ -133,7 +133,7 @@ func repeatIn(k *call, f *contractor.Failure, ex *exchange, try int) (time.Durat
 		return 0, false
 	}
 	backoff := firstBackoff << (2 * (try - 1))
-	backoff += rand.N(backoff / 2) // so that callers who failed together do not come back together
+	backoff += rand.N(backoff / 2) //nolint:gosec // spread, no secret: so that callers who failed together do not come back together
 	switch {
 	case f.Verdict == contractor.VerdictThrottled:
 		// Known not to have happened, whatever the method. The budget holds everybody back meanwhile.

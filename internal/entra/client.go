@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -39,8 +40,9 @@ type Config struct {
 	// InviteSettle is how long the first write to a new guest is held back, so that it is not wasted on a replica that does not
 	// know the guest yet. Default 2 s, negative: not at all.
 	InviteSettle time.Duration
-	// BreakGlass are object ids of emergency accounts, which are never touched.
-	BreakGlass []string
+	// BreakGlass lists the object ids of emergency accounts, which are never touched. It is asked before every write, so that
+	// a new mapping counts at once. Nil: none are known; members are refused anyway.
+	BreakGlass func() []string
 	// InitialDomain is the tenant's onmicrosoft.com domain. Where it is known, guests are also looked up by their exact UPN;
 	// else by its beginning.
 	InitialDomain string
@@ -72,7 +74,7 @@ type Client struct {
 
 	inviteWindow  time.Duration
 	inviteSettle  time.Duration
-	breakGlass    map[string]bool
+	breakGlass    func() []string
 	initialDomain string
 
 	born     facts[time.Time] // guests invited or restored by this client, and when
@@ -132,10 +134,7 @@ func New(c Config) (*Client, error) {
 		auth:         &authenticator{credential: c.Credential, scope: c.Scope, origin: origin, log: log},
 		budget:       newBudget(c.Limits),
 		inviteWindow: c.InviteWindow, inviteSettle: c.InviteSettle,
-		breakGlass: map[string]bool{}, initialDomain: c.InitialDomain,
-	}
-	for _, id := range c.BreakGlass {
-		client.breakGlass[strings.ToLower(id)] = true
+		breakGlass: c.BreakGlass, initialDomain: c.InitialDomain,
 	}
 	// The pipeline is the SDK's, but of its handlers only telemetry remains: its retries would repeat POSTs, its compression
 	// spoils the bodies of what it repeats, and it runs its handlers in random order. Redirects are answers, not followed.
@@ -174,7 +173,7 @@ func (c *Client) guard(op, id string) error {
 	switch {
 	case !isGUID(id):
 		return wrong(op, "the guest's object id is not a GUID")
-	case c.breakGlass[strings.ToLower(id)]:
+	case c.breakGlass != nil && slices.ContainsFunc(c.breakGlass(), func(b string) bool { return strings.EqualFold(b, id) }):
 		return refused(op, "this is a break-glass account; scimbridge never touches it")
 	}
 	return nil

@@ -13,7 +13,8 @@ type Cloud struct {
 // CloudNamed finds a cloud by its name in the configuration; "" is global.
 // Source: Microsoft Graph documentation, "National cloud deployments".
 func CloudNamed(name string) (Cloud, error) {
-	root, login := "", "https://login.microsoftonline.com"
+	var root string
+	login := "https://login.microsoftonline.com"
 	switch name {
 	case "", "global":
 		name, root = "global", "https://graph.microsoft.com"

@@ -95,13 +95,13 @@ func TestCostOfALife(t *testing.T) {
 			look(ctx)
 		})
 		phase("end", func(ctx context.Context) {
-			time.Sleep(time.Until(end)) // fake time
+			rest(time.Until(end)) // fake time
 			if _, err := x.Guest(ctx, id); err != nil {
 				t.Fatal(err)
 			}
 			must(x.SetEnabled(ctx, id, false))
 			must(x.RevokeSessions(ctx, id))
-			time.Sleep(2 * time.Minute)
+			rest(2 * time.Minute)
 			if g, err := x.Guest(ctx, id); err != nil || g.Enabled {
 				t.Fatal(g, err)
 			}
@@ -110,7 +110,7 @@ func TestCostOfALife(t *testing.T) {
 			}
 		})
 		phase("deletion", func(ctx context.Context) {
-			time.Sleep(30 * 24 * time.Hour)
+			rest(30 * 24 * time.Hour)
 			if _, err := x.Guest(ctx, id); err != nil {
 				t.Fatal(err)
 			}

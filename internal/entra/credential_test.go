@@ -434,8 +434,7 @@ func TestTransport(t *testing.T) {
 	}
 	t.Run("an endless answer is cut", func(t *testing.T) {
 		_, err := c.Guest(t.Context(), bossID)
-		var f *contractor.Failure
-		if !errors.As(err, &f) {
+		if _, isFailure := errors.AsType[*contractor.Failure](err); !isFailure {
 			t.Fatalf("%v", err)
 		}
 	})

@@ -102,8 +102,7 @@ func (x *examination) token(ctx context.Context) bool {
 	raw, err := x.c.auth.current(ctx, "")
 	if err != nil {
 		f := &contractor.Failure{Op: "token", Cause: err}
-		var t *tokenError
-		if errors.As(err, &t) {
+		if t, ok := errors.AsType[*tokenError](err); ok {
 			tokenFailure(f, t)
 		}
 		x.add(CheckFail, "token", "", "no access token", or(f.Message, "check the network and entra.login_url"))

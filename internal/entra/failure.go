@@ -130,8 +130,8 @@ func parseGraphError(raw []byte) *graphError {
 	var outer struct {
 		Error json.RawMessage `json:"error"`
 	}
-	if json.Unmarshal(raw, &outer) != nil || len(outer.Error) == 0 {
-		return nil
+	if err := json.Unmarshal(raw, &outer); err != nil || len(outer.Error) == 0 {
+		return nil //nolint:nilerr // no JSON, so nothing that Graph said
 	}
 	g := &graphError{}
 	next := outer.Error
@@ -192,11 +192,6 @@ func text(raw json.RawMessage) string {
 
 // failure sorts what went wrong with an attempt by what may be done next.
 func (c *Client) failure(k *call, ex *exchange, err error) *contractor.Failure {
-	var already *contractor.Failure
-	if errors.As(err, &already) { // the budget's refusal to wait any longer
-		already.Op, already.ClientRequestID = k.op, ex.id
-		return already
-	}
 	f := &contractor.Failure{Op: k.op, Status: ex.status, ClientRequestID: ex.id, Cause: err}
 	if ex.header != nil {
 		f.RequestID = ex.header.Get("request-id")
@@ -348,8 +343,7 @@ func wrong(op, message string) *contractor.Failure {
 
 // status is the HTTP status of err, 0 if it has none.
 func status(err error) int {
-	var f *contractor.Failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*contractor.Failure](err); ok {
 		return f.Status
 	}
 	return 0

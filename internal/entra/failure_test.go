@@ -187,7 +187,7 @@ func TestFactsAreBounded(t *testing.T) {
 func TestWrappedFailuresStayReadable(t *testing.T) {
 	cause := &graphError{codes: []string{"RoleAssignmentExists"}, message: "for ada@vendor.example"}
 	f := &contractor.Failure{Op: "assign group", Message: "exists", Cause: cause}
-	if !asGraph(f).has("roleassignmentexists") || errors.Unwrap(f) != error(cause) {
+	if !asGraph(f).has("roleassignmentexists") || !errors.Is(f, cause) {
 		t.Error("the cause is lost")
 	}
 	if strings.Contains(f.Error(), "@") {

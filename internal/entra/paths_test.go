@@ -2,6 +2,7 @@ package entra_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -38,10 +39,10 @@ func actions(t *testing.T, g *graph) []string {
 	for _, s := range g.calls {
 		switch {
 		case s.line() == pimRequests:
-			out = append(out, fields(t, s.Body)["action"].(string)) //nolint:errcheck,forcetypeassert // a test may panic
+			out = append(out, fields(t, s.Body)["action"].(string))
 		case s.line() == emRequests:
-			out = append(out, fields(t, s.Body)["requestType"].(string)) //nolint:errcheck,forcetypeassert // a test may panic
-		case s.Method == "DELETE":
+			out = append(out, fields(t, s.Body)["requestType"].(string))
+		case s.Method == http.MethodDelete:
 			out = append(out, "DELETE member")
 		}
 	}

@@ -299,7 +299,7 @@ func (x *tenant) make(what, name string, create func() (contractor.Receipt, erro
 					return true, nil
 				}
 			}
-			time.Sleep(2 * time.Second) // fake time
+			rest(2 * time.Second) // fake time
 		}
 		return false, nil
 	})
@@ -447,7 +447,7 @@ func TestLastSuccess(t *testing.T) {
 		if first.IsZero() {
 			t.Fatal("a sign-in is not seen")
 		}
-		time.Sleep(time.Hour) // fake time
+		rest(time.Hour) // fake time
 		if err := x.e.DoDisable(id); err != nil {
 			t.Fatal(err)
 		}

@@ -12,8 +12,11 @@ import (
 // pass lets seconds go by in a bubble.
 func pass(t *testing.T, seconds int) {
 	t.Helper()
-	time.Sleep(time.Duration(seconds) * time.Second) // fake time
+	rest(time.Duration(seconds) * time.Second)
 }
+
+// rest lets time go by in a bubble, where that takes none.
+func rest(d time.Duration) { <-time.After(d) }
 
 // TestForeignAccounts: no write ever reaches an account that is not a plain guest.
 func TestForeignAccounts(t *testing.T) {
@@ -30,7 +33,9 @@ func TestForeignAccounts(t *testing.T) {
 		"role-assignable group": func(g *graph, _ *entra.Config) {
 			g.on("GET /users/"+guestID+"/memberOf", reply{status: 200, body: `{"value":[{"@odata.type":"#microsoft.graph.group","id":"x","isAssignableToRole":true}]}`})
 		},
-		"break glass": func(_ *graph, c *entra.Config) { c.BreakGlass = []string{strings.ToUpper(guestID)} },
+		"break glass": func(_ *graph, c *entra.Config) {
+			c.BreakGlass = func() []string { return []string{strings.ToUpper(guestID)} }
+		},
 	}
 	for name, prepare := range accounts {
 		for _, w := range writes() {

@@ -21,9 +21,9 @@ type far struct {
 }
 
 func (f far) RoundTrip(r *http.Request) (*http.Response, error) {
-	time.Sleep(f.away / 2) // fake time
+	rest(f.away / 2) // fake time
 	resp, err := f.RoundTripper.RoundTrip(r)
-	time.Sleep(f.away / 2)
+	rest(f.away / 2)
 	return resp, err
 }
 
@@ -140,7 +140,7 @@ func TestDoorsFirst(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(400 * time.Second) // fake time: the quota is full of openings
+		rest(400 * time.Second) // fake time: the quota is full of openings
 		began, before := time.Now(), s.e.Report().Windows["writes"]
 		closing := contractor.WithPriority(t.Context(), contractor.PriorityClose)
 		var doors sync.WaitGroup
@@ -197,7 +197,7 @@ func TestOneDoorInAStorm(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(170 * time.Second) // fake time: the quota is full
+		rest(170 * time.Second) // fake time: the quota is full
 		var worst time.Duration
 		closing := contractor.WithPriority(t.Context(), contractor.PriorityClose)
 		for _, id := range s.guests[:20] {
@@ -209,7 +209,7 @@ func TestOneDoorInAStorm(t *testing.T) {
 				t.Fatal(err)
 			}
 			worst = max(worst, time.Since(began))
-			time.Sleep(2 * time.Second)
+			rest(2 * time.Second)
 		}
 		stop()
 		all.Wait()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,7 +120,7 @@ func (g *graph) lines(writesOnly bool) []string {
 	defer g.mu.Unlock()
 	var out []string
 	for _, s := range g.calls {
-		if !writesOnly || s.Method != "GET" {
+		if !writesOnly || s.Method != http.MethodGet {
 			out = append(out, s.line())
 		}
 	}
@@ -131,9 +132,9 @@ func (g *graph) last(line string) sent {
 	g.t.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for i := len(g.calls) - 1; i >= 0; i-- {
-		if g.calls[i].line() == line {
-			return g.calls[i]
+	for _, s := range slices.Backward(g.calls) {
+		if s.line() == line {
+			return s
 		}
 	}
 	g.t.Fatalf("no request %q among %d", line, len(g.calls))

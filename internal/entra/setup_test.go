@@ -25,8 +25,7 @@ func setup(t *testing.T, bin string, args ...string) (output string, status int)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return out.String(), exit.ExitCode()
 	}
 	if err != nil {
@@ -74,7 +73,7 @@ func TestSetupScript(t *testing.T) {
 	fresh := func(t *testing.T) string {
 		t.Helper()
 		bin := t.TempDir()
-		if err := os.WriteFile(filepath.Join(bin, "az"), []byte(standIn), 0o755); err != nil { //nolint:gosec // it has to be run
+		if err := os.WriteFile(filepath.Join(bin, "az"), []byte(standIn), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		return bin

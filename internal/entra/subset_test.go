@@ -124,7 +124,7 @@ func (s *subset) value(where, typ string, nullable bool, v any) []string {
 	}
 	if e, ok := s.EnumTypes[typ]; ok {
 		text, isText := v.(string)
-		for _, m := range strings.Split(text, ",") {
+		for m := range strings.SplitSeq(text, ",") {
 			if _, known := e.Members[m]; !isText || !known {
 				return []string{fmt.Sprintf("%s: %v is no member of %s", where, v, typ)}
 			}
@@ -162,7 +162,7 @@ func (s *subset) object(where, typ string, object map[string]any) []string {
 		case p.Type != "":
 			bad = append(bad, s.value(where+"."+name, p.Type, p.Nullable, v)...)
 		case nav == "Collection(microsoft.graph.directoryObject)", nav == "Collection(microsoft.graph.user)":
-			for _, e := range v.([]any) { //nolint:errcheck,forcetypeassert // a test may panic
+			for _, e := range v.([]any) {
 				if m, ok := e.(map[string]any); !ok || len(m) != 1 || m["id"] == nil {
 					bad = append(bad, where+"."+name+": want objects with an id")
 				}

@@ -91,7 +91,7 @@ func (x *tenant) until(what string, step func() (done bool, err error)) {
 		default:
 			wait = max(wait, f.RetryAfter)
 		}
-		time.Sleep(wait) // fake time
+		rest(wait) // fake time
 	}
 	x.t.Fatalf("%s: not done after 200 tries", what)
 }

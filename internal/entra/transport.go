@@ -124,7 +124,7 @@ func soften(resp *http.Response) {
 	if resp.StatusCode != http.StatusUnauthorized {
 		return
 	}
-	for _, p := range strings.Split(resp.Header.Get("WWW-Authenticate"), ",") {
+	for p := range strings.SplitSeq(resp.Header.Get("WWW-Authenticate"), ",") {
 		p = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(p), "Bearer"))
 		if strings.HasPrefix(p, "claims") && strings.Count(p, `"`) < 2 {
 			resp.Header = resp.Header.Clone()

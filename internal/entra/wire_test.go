@@ -15,10 +15,10 @@ import (
 )
 
 // end is an end with a fraction of a second: what goes out must not be later.
-var end = time.Date(2026, 12, 31, 23, 59, 59, 900_000_000, time.UTC)
+func end() time.Time { return time.Date(2026, 12, 31, 23, 59, 59, 900_000_000, time.UTC) }
 
 func assignment() contractor.Assignment {
-	return contractor.Assignment{GuestID: guestID, GroupID: groupID, PackageID: packID, PolicyID: polID, AssignmentID: asgID, End: end, Justification: "rule everyone, engagement 1"}
+	return contractor.Assignment{GuestID: guestID, GroupID: groupID, PackageID: packID, PolicyID: polID, AssignmentID: asgID, End: end(), Justification: "rule everyone, engagement 1"}
 }
 
 // write is one change as the client makes it, and as it must reach Graph.
@@ -261,7 +261,7 @@ func withNow(t *testing.T, body string) any {
 	}
 	m := fields(t, body)
 	if s, ok := m["schedule"].(map[string]any); ok && s["startDateTime"] != nil {
-		if at, err := time.Parse(time.RFC3339, s["startDateTime"].(string)); err == nil && time.Since(at).Abs() < time.Minute { //nolint:errcheck,forcetypeassert // a test may panic
+		if at, err := time.Parse(time.RFC3339, s["startDateTime"].(string)); err == nil && time.Since(at).Abs() < time.Minute {
 			s["startDateTime"] = "now"
 		}
 	}
