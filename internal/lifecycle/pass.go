@@ -273,7 +273,7 @@ func (ps *pass) standings() map[string]contractor.Standing {
 		}
 		live := ev.Status == contractor.StatusActive || ev.Status == contractor.StatusExpiring || ev.Status == contractor.StatusScheduled
 		switch {
-		case live && ps.held != "":
+		case ps.held != "" && (live || ps.p.Phase == contractor.PhaseOpen): // ended, but the end waits: so it is told
 			s.Status, s.Reason = contractor.StatusHeld, ps.held
 		case ev.Status == contractor.StatusOffboarding && (ps.p.GuestID == "" || ps.p.Phase == contractor.PhaseGone):
 			s.Status = contractor.StatusRemoved
