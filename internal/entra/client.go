@@ -85,6 +85,7 @@ type Client struct {
 	kinds    facts[string]    // sponsor's object id -> "users" or "groups"
 	assigned facts[time.Time] // group and guest of PIM assignments of the last five minutes
 	buried   facts[time.Time] // guests deleted by this client
+	asked    facts[time.Time] // guest and package of requests sent lately
 
 	leaveDenied     atomic.Int64 // until when (Unix ns) the leave date is not tried, since its permission is missing
 	deletedByFilter atomic.Bool  // deletedItems refused a filter: read it whole

@@ -46,6 +46,8 @@ const (
 	// undelivered is how long to wait for a request that cannot be cancelled (only people can) to become an assignment that
 	// can be removed.
 	undelivered = 30 * time.Second
+	// askedTTL is how long a request of ours may stay unseen by reads.
+	askedTTL = 2 * time.Minute
 )
 
 func governance(op, method, path, query string, body any) *call {
@@ -65,11 +67,16 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 	if err := c.ours(ctx, op, a.GuestID); err != nil {
 		return contractor.Receipt{}, err
 	}
+	key := strings.ToLower(a.GuestID + a.PackageID)
+	_, before := c.asked.get(key)
 	r, err := c.request(ctx, op, assignmentRequest{
 		RequestType: "adminAdd", Justification: short(a.Justification),
 		Schedule:   &scheduleInfo{StartDateTime: graphTime(c.serverNow()), Expiration: until(a.End)},
 		Assignment: assignmentTarget{TargetID: a.GuestID, PolicyID: a.PolicyID, PackageID: a.PackageID},
 	})
+	if f, failed := asFailure(err); !failed || f.Verdict == contractor.VerdictUnknown {
+		c.asked.put(key, time.Now(), askedTTL)
+	}
 	if s := status(err); s != http.StatusBadRequest && s != http.StatusConflict {
 		if s == http.StatusNotFound {
 			err = c.notYet(err, a.GuestID)
@@ -97,7 +104,13 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 		return r, nil
 	}
 	f, _ := asFailure(err)
-	if f.Verdict == contractor.VerdictRetry {
+	switch {
+	case f.Verdict == contractor.VerdictRetry:
+		return contractor.Receipt{}, f
+	case before, strings.Contains(strings.ToLower(f.Code), "existing"):
+		// There is one, or we asked for it a moment ago, and this replica does not show it yet.
+		f.Verdict, f.RetryAfter = contractor.VerdictRetry, max(f.RetryAfter, pendingPause)
+		f.Message = "entitlement management has a request for this person and package that it does not show yet"
 		return contractor.Receipt{}, f
 	}
 	f.Verdict = contractor.VerdictRefused

@@ -1,9 +1,13 @@
 package entra_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -75,7 +79,7 @@ func secretOf(t *testing.T, e *emulator.Emulator) *entra.Credential {
 // until repeats what the loop would repeat: a step whose failure says that it may come right by itself.
 func (x *tenant) until(what string, step func() (done bool, err error)) {
 	x.t.Helper()
-	for range 200 {
+	for range 1000 {
 		done, err := step()
 		if done && err == nil {
 			return
@@ -93,7 +97,7 @@ func (x *tenant) until(what string, step func() (done bool, err error)) {
 		}
 		rest(wait) // fake time
 	}
-	x.t.Fatalf("%s: not done after 200 tries", what)
+	x.t.Fatalf("%s: not done after 1000 tries", what)
 }
 
 func (x *tenant) change(what string, step func() (contractor.Receipt, error)) (r contractor.Receipt) {
@@ -243,10 +247,50 @@ func TestLife(t *testing.T) {
 			t.Logf("%d calls, %d identity writes, %d RU", r.Calls, r.Writes, r.RU)
 		})
 	})
-	for seed := range uint64(20) {
+	for seed := range seeds(t) {
 		run(t, fmt.Sprintf("in an unkind tenant, seed %d", seed), func(t *testing.T) {
 			x := newTenant(t, unkindly(seed))
 			x.life(t.Context(), "ada@vendor.example")
 		})
+	}
+}
+
+// seeds is how many unkind tenants are tried; SCIMBRIDGE_SEEDS asks for more.
+func seeds(t *testing.T) uint64 {
+	t.Helper()
+	n, err := strconv.ParseUint(cmp.Or(os.Getenv("SCIMBRIDGE_SEEDS"), "20"), 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestLifeWithPairedFaults lets every operation of a life fail once, in both ways: not done, and done though it failed.
+func TestLifeWithPairedFaults(t *testing.T) {
+	var operations []string
+	run(t, "what a life calls", func(t *testing.T) {
+		x := newTenant(t, kindly(1))
+		x.life(t.Context(), "ada@vendor.example")
+		for op := range x.e.Report().ByOperation {
+			operations = append(operations, op)
+		}
+		slices.Sort(operations)
+	})
+	if len(operations) < 12 {
+		t.Fatalf("only %v", operations)
+	}
+	for _, op := range operations {
+		for _, mode := range []emulator.FaultMode{emulator.NotDone, emulator.DoneThoughFailed} {
+			for _, status := range []int{0, 500, 503, 504} {
+				run(t, fmt.Sprintf("%s %s %d", op, mode, status), func(t *testing.T) {
+					x := newTenant(t, kindly(1))
+					// More often than one call repeats itself: the verdict reaches the caller.
+					if err := x.e.Fail(emulator.Fault{Match: op, Mode: mode, Status: status, Times: 4}); err != nil {
+						t.Fatal(err)
+					}
+					x.life(t.Context(), "ada@vendor.example")
+				})
+			}
+		}
 	}
 }
