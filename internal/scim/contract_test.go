@@ -199,7 +199,10 @@ func TestTestUsers(t *testing.T) {
 	if !e.Test || e.Person != "" {
 		t.Errorf("test %v, person %q", e.Test, e.Person)
 	}
-	w.do("POST", "/Users", `{"userName":"scim-test-2"}`).want(201)
+	bare := w.do("POST", "/Users", `{"userName":"scim-test-2"}`).want(201).is("<"+urnContractor+">", "").is("schemas", `["`+urnUser+`"]`).str("id")
+	w.do("GET", "/Users/"+bare, "").is("schemas", `["`+urnUser+`"]`)
+	w.do("GET", "/Users", "").want(200).is("Resources.1.schemas", `["`+urnUser+`"]`)
+	w.patch(bare, `{"op":"add","path":"`+urnContractor+`:endDate","value":"no date"}`).want(200).is("<"+urnContractor+">", `{"endDate":"no date"}`)
 	w.patch(e.ID, `{"op":"replace","path":"userName","value":"ann@acme.example"}`).refused(400, "invalidValue", "test user")
 	w.patch(w.made("ann"), `{"op":"replace","path":"userName","value":"scim-test-3"}`).refused(400, "invalidValue", "test user")
 	w.do("DELETE", "/Users/"+e.ID, "").want(204)

@@ -67,7 +67,11 @@ func (r *Reader) Normalise(body []byte) (Normalised, error) {
 	v := r.names.vendor
 	out := Normalised{Record: d.record(), Resource: d.stored(""), Aliases: d.aliases, Unused: d.unusedJSON()}
 	out.Test = v.IsTestUser(out.Record.UserName)
-	if out.Dates, err = dates(v, &out.Record); err != nil || out.Test {
+	out.Dates, err = dates(v, &out.Record)
+	switch {
+	case out.Test:
+		return out, nil
+	case err != nil:
 		return out, err
 	}
 	return out, d.check(&out.Record)
@@ -83,7 +87,10 @@ func (r *Reader) Rederive(e contractor.Engagement) (contractor.Engagement, error
 	}
 	e.Record = d.record()
 	e.Test = r.names.vendor.IsTestUser(e.Record.UserName)
-	if _, err := dates(r.names.vendor, &e.Record); err != nil || e.Test {
+	if e.Test {
+		return e, nil
+	}
+	if _, err := dates(r.names.vendor, &e.Record); err != nil {
 		return e, err
 	}
 	return e, d.check(&e.Record)

@@ -390,6 +390,13 @@ func TestRFC7644_3_4_2_5_And_3_9_Attributes(t *testing.T) {
 	w.do("GET", "/Users/"+id+"?attributes=emails.value", "").is("emails", `[{"value":"ann@acme.example"}]`)
 
 	t.Run("returned request", func(t *testing.T) {
+		set := func(v string) string {
+			return `{"op":"replace","path":"` + urnContractor + `:securityId","value":"` + v + `"}`
+		}
+		w.patch(id, set("S2")).want(200).is("<"+urnContractor+">.securityId", `"S2"`)
+		w.patch(id, `{"op":"replace","value":{"`+urnContractor+`":{"securityId":"S\"1"}}}`).want(200).is("<"+urnContractor+">.securityId", `"S\"1"`)
+		w.patch(id, `{"op":"add","path":"title","value":"T"}`).want(200).is("<"+urnContractor+">.securityId", "")
+		w.patch(id, `{"op":"remove","path":"title"}`).want(200)
 		w.do("GET", "/Users/"+id, "").is("<"+urnContractor+">.securityId", "")
 		w.do("GET", "/Users", "").is("Resources.0.<"+urnContractor+">.securityId", "")
 		w.do("GET", "/Users/"+id+"?attributes="+urnContractor, "").is("<"+urnContractor+">.securityId", "")

@@ -111,7 +111,23 @@ func (k *call) patchUser() error {
 	if err != nil {
 		return err
 	}
-	return k.sendUser(http.StatusOK, k.asked(), &e)
+	r := k.asked()
+	r.secret = speaksOf(&sent, "securityid")
+	return k.sendUser(http.StatusOK, r, &e)
+}
+
+// speaksOf reports whether a name, or a path, in what was sent has the lower-case word in it: an attribute that is returned on
+// request only is returned to the client that wrote it (RFC 7643 section 7).
+func speaksOf(v *value, word string) bool {
+	if v.kind == text && strings.Contains(strings.ToLower(v.text), word) {
+		return true
+	}
+	for i := range v.kids {
+		if strings.Contains(strings.ToLower(v.kids[i].name), word) || speaksOf(&v.kids[i].value, word) {
+			return true
+		}
+	}
+	return false
 }
 
 const urnPatchOp = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
