@@ -110,3 +110,12 @@ func SplitNotes(data []byte) ([][]byte, error) {
 	}
 	return notes, nil
 }
+
+// PeekCheckpoint reads what a note says without checking its signature.
+func PeekCheckpoint(msg []byte) (Checkpoint, error) {
+	text, _, ok := bytes.Cut(msg, []byte("\n\n"))
+	if !ok {
+		return Checkpoint{}, errors.New("it is no signed note")
+	}
+	return ParseCheckpoint(string(text) + "\n")
+}

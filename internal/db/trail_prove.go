@@ -97,6 +97,12 @@ func (s *Store) SetExportCursor(ctx context.Context, sink string, seq int64) err
 	})
 }
 
+// JournalHead is the number of the last event, 0 if there is none.
+func (s *Store) JournalHead(ctx context.Context) (int64, error) {
+	_, last, err := s.bounds(ctx)
+	return last, failure("read the journal", err)
+}
+
 // EventsAfter reads at most limit stored events behind a number, each checked against its hash and its columns.
 func (s *Store) EventsAfter(ctx context.Context, after int64, limit int) ([]audit.Event, error) {
 	oldest, last, err := s.bounds(ctx)
