@@ -105,28 +105,43 @@ func (d *daemon) openStore(ctx context.Context) error {
 }
 
 func (d *daemon) openGraph(o options) error {
-	e := o.config.Entra
+	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall)
+	if err != nil {
+		return err
+	}
+	d.graph = graph
+	d.stops.add("Graph connections", func(context.Context) error { closeIdle(); return nil })
+	return nil
+}
+
+// openGraphOnce makes a client for one command.
+func openGraphOnce(cfg *config.Config, io streams) (*entra.Client, error) {
+	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil)
+	return graph, err
+}
+
+func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call)) (graph *entra.Client, closeIdle func(), err error) {
+	e := cfg.Entra
 	transport, err := entra.NewTransport(e.CAFile)
 	if err != nil {
-		return setupError(err)
+		return nil, nil, setupError(err)
 	}
 	credential, err := newCredential(e)
 	if err != nil {
-		return setupError(err)
+		return nil, nil, setupError(err)
 	}
 	scope, err := graphScope(e)
 	if err != nil {
-		return setupError(err)
+		return nil, nil, setupError(err)
 	}
-	d.graph, err = entra.New(entra.Config{
-		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: d.log.With("component", "entra"),
-		InviteSettle: o.config.Patience.InviteSettle, OnCall: d.metrics.graphCall,
+	graph, err = entra.New(entra.Config{
+		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: log,
+		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall,
 	})
 	if err != nil {
-		return setupError(err)
+		return nil, nil, setupError(err)
 	}
-	d.stops.add("Graph connections", func(context.Context) error { transport.CloseIdleConnections(); return nil })
-	return nil
+	return graph, transport.CloseIdleConnections, nil
 }
 
 func (d *daemon) startLoop(ctx context.Context, o options) error {

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/db"
+	"scimbridge/internal/entra/emulator"
+	"scimbridge/internal/scim"
+)
+
+// TestKilled kills serve, a real process, with -9 at random moments of the story, starts it again, and in the end asks the
+// emulator: one guest, one invitation, nothing left after the end, and nothing that was acknowledged lost.
+// SCIMBRIDGE_ROUNDS and SCIMBRIDGE_SEED say how often, and from which seed.
+func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("each round takes seconds of real time")
+	}
+	n, base := 2, uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do; it is printed
+	if s := os.Getenv("SCIMBRIDGE_ROUNDS"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	if s := os.Getenv("SCIMBRIDGE_SEED"); s != "" {
+		base, _ = strconv.ParseUint(s, 10, 64)
+	}
+	for i := range n {
+		seed := base + uint64(i) //nolint:gosec // small
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
+			killedRound(t, seed)
+		})
+	}
+}
+
+// victim is a bridge that is killed again and again.
+type victim struct {
+	t      *testing.T
+	dice   *rand.Rand
+	tenant *emulator.Emulator
+	dir    string
+	addr   string
+	cmd    *exec.Cmd
+	log    bytes.Buffer
+	client *vendorClient
+	kills  int
+}
+
+func killedRound(t *testing.T, seed uint64) {
+	v := newVictim(t, seed)
+	defer v.kill()
+	const mail = "ada@kforce.example"
+	id, end := v.create(mail)
+	v.liveDangerously(time.Until(end) + 1500*time.Millisecond)
+	if !v.running() {
+		v.start()
+	}
+	// The story's second half: ended, taken back, deleted after a second.
+	deadline := time.Now().Add(60 * time.Second)
+	for time.Now().Before(deadline) {
+		if g := guestOf(v.tenant.State(), mail); g != nil && g.Deleted != nil {
+			break
+		}
+		if v.dice.IntN(6) == 0 && v.kills < 30 {
+			v.kill()
+			v.start()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	v.check(mail, id)
+	if t.Failed() {
+		t.Logf("seed %d, %d kills; the last process said:\n%s", seed, v.kills, v.log.String())
+	}
+}
+
+func newVictim(t *testing.T, seed uint64) *victim {
+	v := &victim{t: t, dice: rand.New(rand.NewPCG(seed, 9)), dir: t.TempDir()} //nolint:gosec // a test's dice
+	var err error
+	v.tenant, err = emulator.New(emulator.Config{Seed: seed, Lag: 500 * time.Millisecond, EntitlementDelay: 300 * time.Millisecond})
+	ok(t, err)
+	ok(t, seedTenant(v.tenant))
+	st := &stage{dir: v.dir, tenant: v.tenant}
+	st.graph, err = v.tenant.Start(context.WithoutCancel(t.Context()), emulator.StartConfig{GraphAddr: "127.0.0.1:0", LoginAddr: "127.0.0.1:0"})
+	ok(t, err)
+	t.Cleanup(func() { _ = st.graph.Close() })
+	cfg, err := st.writeFiles()
+	ok(t, err)
+	v.addr = freeAddr(t)
+	v.rewrite("listen: 127.0.0.1:0", "listen: "+v.addr)
+	token := scim.NewToken()
+	ok(t, withStore(t.Context(), cfg, func(s *db.Store) error {
+		_, err := s.AddToken(t.Context(), admin(), contractor.Token{Vendor: "okta", Hash: scim.HashToken(token)}, "test")
+		return err
+	}))
+	v.client = &vendorClient{name: "okta", base: "http://" + v.addr + "/scim/v2", token: token, mime: "application/json", http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	v.start()
+	return v
+}
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freeAddr is a loopback address that stays the same over restarts.
+func freeAddr(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ok(t, err)
+	defer l.Close() //nolint:errcheck // a test
+	return l.Addr().String()
+}
+
+func (v *victim) rewrite(old, text string) {
+	name := filepath.Join(v.dir, "scimbridge.yaml")
+	data, err := os.ReadFile(name) //nolint:gosec // a test's file
+	ok(v.t, err)
+	ok(v.t, os.WriteFile(name, []byte(strings.Replace(string(data), old, text, 1)), 0o600))
+}
+
+func (v *victim) start() {
+	v.t.Helper()
+	exe, err := os.Executable()
+	ok(v.t, err)
+	v.log.Reset()
+	v.cmd = exec.Command(exe, "serve", "--config", filepath.Join(v.dir, "scimbridge.yaml")) //nolint:gosec // ourselves
+	v.cmd.Env = append(os.Environ(), asProgram+"=1")
+	v.cmd.Stderr = &v.log
+	ok(v.t, v.cmd.Start())
+}
+
+func (v *victim) running() bool { return v.cmd != nil }
+
+func (v *victim) kill() {
+	if v.cmd == nil {
+		return
+	}
+	_ = v.cmd.Process.Signal(syscall.SIGKILL)
+	err := v.cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() { // it had ended by itself: that is a finding
+		v.t.Errorf("serve exited by itself with %d:\n%s", exit.ExitCode(), v.log.String())
+	}
+	v.cmd, v.kills = nil, v.kills+1
+}
+
+// liveDangerously kills and starts the process for d.
+func (v *victim) liveDangerously(d time.Duration) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if !v.running() {
+			v.start()
+		}
+		time.Sleep(time.Duration(v.dice.IntN(700)) * time.Millisecond)
+		v.kill()
+	}
+}
+
+// create posts until it is acknowledged, as a client does whose server is killed under it; a 409 is an earlier try that was
+// stored and not answered. It returns the SCIM id and the latest end that can have been stored.
+func (v *victim) create(mail string) (id string, end time.Time) {
+	if v.dice.IntN(2) == 0 {
+		timer := time.AfterFunc(time.Duration(v.dice.IntN(400))*time.Millisecond, func() { _ = v.cmd.Process.Signal(syscall.SIGSTOP) })
+		defer timer.Stop()
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		end = time.Now().Add(4 * time.Second).UTC().Truncate(time.Second)
+		body := strings.Replace(okta(mail, "Ada", "Byron", "Developer", end), `"endDate": "`+end.Format("2006-01-02")+`"`, `"endDate": "`+end.Format(time.RFC3339)+`"`, 1)
+		ctx, cancel := context.WithTimeout(v.t.Context(), time.Second)
+		status, doc, err := v.client.do(ctx, http.MethodPost, "/Users", body)
+		cancel()
+		switch {
+		case err != nil && time.Now().Before(deadline):
+			if v.cmd.ProcessState == nil && v.dice.IntN(3) == 0 {
+				v.kill()
+				v.start()
+			}
+		case status == http.StatusCreated:
+			id, _ := doc["id"].(string)
+			return id, end
+		case status == http.StatusConflict:
+			_, doc, err := v.client.do(v.t.Context(), http.MethodGet, "/Users?filter=userName+eq+%22"+mail+"%22", "")
+			ok(v.t, err)
+			b, err := json.Marshal(doc["Resources"])
+			ok(v.t, err)
+			var found []struct{ ID string }
+			ok(v.t, json.Unmarshal(b, &found))
+			if len(found) != 1 {
+				v.t.Fatalf("a conflict, and %d users", len(found))
+			}
+			return found[0].ID, end
+		default:
+			v.t.Fatalf("create: HTTP %d %v", status, doc)
+		}
+	}
+	v.t.Fatalf("the create was never acknowledged\n%s", v.log.String())
+	return "", end
+}
+
+// check asks the emulator, and the journal of a store that was closed by kill -9 only.
+func (v *victim) check(mail, id string) {
+	v.t.Helper()
+	v.kill()
+	state := v.tenant.State()
+	guests := 0
+	for _, u := range state.Users {
+		if u.Guest {
+			guests++
+		}
+	}
+	g := guestOf(state, mail)
+	if guests != 1 || g == nil || g.Deleted == nil || g.Enabled {
+		v.t.Errorf("%d guests, enabled=%v deleted=%v: want one, disabled and deleted", guests, g != nil && g.Enabled, g != nil && g.Deleted != nil)
+	}
+	if len(state.Invitations) != 1 {
+		v.t.Errorf("%d invitations, want 1", len(state.Invitations))
+	}
+	if c := nothingLeft(state); !c.holds {
+		v.t.Error(c.text)
+	}
+	store, err := db.Open(v.t.Context(), db.Config{Path: filepath.Join(v.dir, "scimbridge.db")})
+	ok(v.t, err)
+	defer store.Close() //nolint:errcheck // a test
+	if _, _, err := store.VerifyJournal(v.t.Context()); err != nil {
+		v.t.Error(err)
+	}
+	defer func() {
+		if !v.t.Failed() {
+			return
+		}
+		for e, err := range store.Journal(v.t.Context(), contractor.JournalQuery{}) {
+			v.t.Logf("%4d %s %-22s %-8s %s %s %v", e.Seq, e.Time.Format("05.000"), e.Kind, e.Outcome, e.Entitlement, e.Reason, err)
+		}
+		if p, err := store.FindPerson(v.t.Context(), mail); err == nil {
+			p.Engagements = nil
+			v.t.Logf("%+v", *p)
+		}
+	}()
+	if e, err := store.Get(v.t.Context(), "okta", id); err != nil || e.Standing.Status != contractor.StatusRemoved {
+		// The last kill may have come between the guest's deletion and its reading back.
+		if err != nil || e.Standing.Status != contractor.StatusOffboarding {
+			v.t.Error(fmt.Errorf("the acknowledged record: %v, %w", e.Standing.Status, err))
+		}
+	}
+}
