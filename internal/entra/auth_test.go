@@ -99,10 +99,11 @@ func TestClaimsChallenge(t *testing.T) {
 			t.Errorf("%d attempts", n)
 		}
 	})
-	for _, broken := range []string{"abc", `"`, `""`, `"***"`, ""} {
+	for _, broken := range []string{"abc", `"`, `""`, `"***"`, "", `abc,x="y"`} {
 		t.Run("broken "+broken+" is a refusal, not a panic", func(t *testing.T) {
 			c, g := script(t)
-			g.on("POST /users/"+guestID+"/revokeSignInSessions", challenge(broken))
+			bad := challenge(broken)
+			g.on("POST /users/"+guestID+"/revokeSignInSessions", bad, reply{status: 401, header: map[string]string{"WWW-Authenticate": "bearer claims=" + broken}})
 			_, err := c.RevokeSessions(t.Context(), guestID)
 			if _, isFailure := errors.AsType[*contractor.Failure](err); !isFailure {
 				t.Fatalf("%v", err)

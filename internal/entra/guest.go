@@ -175,16 +175,23 @@ func (c *Client) vet(g *contractor.Guest) {
 	}
 }
 
-// ours is plain, and holds the first write to a new guest back until it has had time to reach the replicas.
+// ours is plain, and gives a new guest the time to reach the replicas: the first write is held back a little, and a guest that
+// cannot be read yet is waited for some seconds.
 func (c *Client) ours(ctx context.Context, op, id string) error {
-	if err := c.plain(ctx, op, id); err != nil {
-		return err
+	for wait := time.Second; ; wait *= 2 {
+		if age, fresh := c.fresh(id); fresh && age < c.inviteSettle {
+			if err := sleep(ctx, c.inviteSettle-age); err != nil {
+				return err
+			}
+		}
+		err := c.plain(ctx, op, id)
+		if _, fresh := c.fresh(id); !fresh || status(err) != http.StatusNotFound || wait > maxSoon {
+			return err
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
 	}
-	age, fresh := c.fresh(id)
-	if !fresh || age >= c.inviteSettle {
-		return nil
-	}
-	return sleep(ctx, c.inviteSettle-age)
 }
 
 // plain lets a write pass only to a guest: never to a member, a holder of a directory role, a member of a role-assignable

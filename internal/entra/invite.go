@@ -73,6 +73,7 @@ func (c *Client) invite(ctx context.Context, body invitationBody) (contractor.Re
 		op: op, method: http.MethodPost, path: "/invitations", body: body, needs: "User.Invite.All", timeout: inviteTimeout,
 		cost: cost{lane: laneWrite, units: 1},
 	}
+	began := c.serverNow()
 	var answer struct {
 		InvitedUser objectID `json:"invitedUser"`
 		Status      string   `json:"status"`
@@ -87,14 +88,40 @@ func (c *Client) invite(ctx context.Context, body invitationBody) (contractor.Re
 			Message: "Graph took the invitation but did not name the guest; looking for it",
 		}
 	}
-	id := strings.ToLower(answer.InvitedUser.ID)
-	c.born.put(id, time.Now(), c.inviteWindow)
-	if _, known := c.vetted.get(id); !known {
-		c.vetted.put(id, true, c.inviteWindow) // a guest by its type, and too young for a role
-	}
 	r := receipt(ex)
 	r.Handle = answer.InvitedUser.ID
+	older, err := c.olderThan(ctx, answer.InvitedUser.ID, began.Add(-createdSlack))
+	if err != nil {
+		f, isFailure := asFailure(err)
+		if !isFailure {
+			return contractor.Receipt{}, err
+		}
+		f.Op, f.Verdict, f.Message = op, contractor.VerdictUnknown, "Graph took the invitation, but it could not be seen whether the guest is new; looking for it"
+		return contractor.Receipt{}, f
+	}
+	if older {
+		r.AlreadySo = true
+		return r, nil
+	}
+	id := strings.ToLower(answer.InvitedUser.ID)
+	c.born.put(id, time.Now(), c.inviteWindow)
+	c.vetted.put(id, true, c.inviteWindow) // a guest by its type, and too young for a role
 	return r, nil
+}
+
+// createdSlack is how much the clocks of Graph's own machines may differ.
+const createdSlack = 5 * time.Minute
+
+// olderThan reports whether the account that an invitation was answered with was there before: Graph may answer so for an
+// address that it knows by a way no look-up of ours goes. An account that cannot be found yet is a new one. The search by id
+// answers with an empty list where a read would answer 404.
+func (c *Client) olderThan(ctx context.Context, id string, at time.Time) (bool, error) {
+	k := read("check new guest", "/users", query("$filter", "id eq "+quote(id), "$select", "id,createdDateTime"), "User.Read.All")
+	users, err := list[user](ctx, c, k)
+	if err != nil {
+		return false, err
+	}
+	return len(users) == 1 && !users[0].Created.IsZero() && users[0].Created.Before(at), nil
 }
 
 // notInvited makes the best of a refusal: an address that is in the directory already names its object, which is confirmed by

@@ -327,7 +327,7 @@ func TestGroupCap(t *testing.T) {
 func TestInvitePaths(t *testing.T) {
 	in := contractor.Invitation{Email: "ada@v.example", DisplayName: "Ada", SponsorIDs: []string{bossID}}
 	invited := reply{status: 201, body: `{"invitedUser":{"id":"` + guestID + `"}}`}
-	t.Run("sponsors that the invitation does not take come afterwards", func(t *testing.T) {
+	run(t, "sponsors that the invitation does not take come afterwards", func(t *testing.T) {
 		c, g := script(t)
 		g.on("POST /invitations", reply{status: 400, body: graphError("BadRequest", "Property invitedUserSponsors is invalid")}, invited)
 		g.on("GET /users/"+guestID+"/sponsors", reply{status: 200, body: none})
@@ -339,6 +339,21 @@ func TestInvitePaths(t *testing.T) {
 			t.Error("sent again with sponsors")
 		}
 		g.last("POST /users/" + guestID + "/sponsors/$ref")
+	})
+	run(t, "an answer that names an older account is not taken for a new guest", func(t *testing.T) {
+		c, g := script(t)
+		g.on("POST /invitations", invited)
+		g.on("GET /users ~id eq", reply{status: 200, body: `{"value":[{"id":"` + guestID + `","createdDateTime":"1999-11-01T00:00:00Z"}]}`})
+		if r, err := c.Invite(t.Context(), in); err != nil || !r.AlreadySo || r.Handle != guestID {
+			t.Fatalf("%+v, %v", r, err)
+		}
+	})
+	run(t, "an answer that cannot be checked is unknown, so that it is looked for", func(t *testing.T) {
+		c, g := script(t)
+		g.on("POST /invitations", invited)
+		g.on("GET /users ~id eq", reply{status: 503})
+		_, err := c.Invite(t.Context(), in)
+		wantVerdict(t, err, contractor.VerdictUnknown)
 	})
 	t.Run("a hint that leads nowhere is no guest", func(t *testing.T) {
 		c, g := script(t)

@@ -181,6 +181,7 @@ func script(t *testing.T, change ...func(*entra.Config)) (*entra.Client, *graph)
 	g := &graph{t: t}
 	g.on("GET /users/"+guestID, reply{status: 200, body: guestBody})
 	g.on("GET /users/"+guestID+"/memberOf", reply{status: 200, body: `{"value":[]}`})
+	g.on("GET /users ~id eq", reply{status: 200, body: `{"value":[]}`})
 	g.on("GET /groups/"+groupID, reply{status: 200, body: `{"id":"` + groupID + `","displayName":"ext-base","groupTypes":[],"securityEnabled":true,"mailEnabled":false,"onPremisesSyncEnabled":null,"isAssignableToRole":null}`})
 	config := entra.Config{
 		GraphURL: root, Credential: &token{}, Transport: g, InviteSettle: -1,

@@ -2,6 +2,7 @@ package entra
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -76,7 +77,7 @@ func (b *budget) stats(now time.Time) Stats {
 
 // report tells the hook and the log about an attempt.
 func (c *Client) report(ctx context.Context, k *call, ex *exchange, t ticket) {
-	if c.onCall == nil && !c.log.Enabled(ctx, -4) {
+	if c.onCall == nil && !c.log.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	took := time.Duration(0)

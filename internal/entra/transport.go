@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,8 +96,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	ex.answer = body
-	resp.Body = io.NopCloser(bytes.NewReader(body))
-	soften(resp)
+	soften(resp, body)
 	return resp, nil
 }
 
@@ -119,19 +119,30 @@ func readAll(resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// soften takes away a challenge on which the adapter would panic: it expects every claims parameter to be quoted.
-func soften(resp *http.Response) {
-	if resp.StatusCode != http.StatusUnauthorized {
+// soften shows the adapter an answer on which it cannot stumble. It panics on a claims parameter without quotes, and an
+// ODataError whose body had no error panics when it is printed (a tracer does that); HTML it cannot read at all. What Graph
+// really said stays in the exchange.
+func soften(resp *http.Response, body []byte) {
+	if resp.StatusCode < 400 {
+		resp.Body = io.NopCloser(bytes.NewReader(body))
 		return
 	}
-	for p := range strings.SplitSeq(resp.Header.Get("WWW-Authenticate"), ",") {
-		p = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(p), "Bearer"))
-		if strings.HasPrefix(p, "claims") && strings.Count(p, `"`) < 2 {
-			resp.Header = resp.Header.Clone()
+	resp.Header = resp.Header.Clone()
+	for p := range strings.SplitSeq(strings.ToLower(resp.Header.Get("WWW-Authenticate")), ",") {
+		if strings.Contains(p, "claims") && strings.Count(p, `"`) < 2 {
 			resp.Header.Del("WWW-Authenticate")
-			return
 		}
 	}
+	plain := map[string]map[string]string{"error": {"code": "", "message": resp.Status}}
+	if g := parseGraphError(body); g != nil {
+		plain["error"]["code"], plain["error"]["message"] = strings.Join(g.codes, "/"), g.message
+	}
+	raw, err := json.Marshal(plain)
+	if err != nil {
+		raw = []byte(`{"error":{"code":"","message":""}}`)
+	}
+	resp.Header.Set("Content-Type", "application/json")
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(raw)), int64(len(raw))
 }
 
 // NewTransport is the transport used where Config.Transport is nil: HTTP/2, connections kept and reused, the environment's
