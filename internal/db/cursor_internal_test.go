@@ -53,7 +53,8 @@ func TestCursorComesBack(t *testing.T) {
 func FuzzOpenCursor(f *testing.F) {
 	s := &Store{cursorKey: make([]byte, 32)}
 	print := fingerprint(sha256.Sum256([]byte("query")))
-	good, err := s.sealCursor(print, position{key: "name", tie: 3, offset: 4})
+	given := position{key: "name", tie: 3, offset: 4}
+	good, err := s.sealCursor(print, given)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func FuzzOpenCursor(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, cursor string) {
 		p, err := s.openCursor(print, cursor)
-		if err == nil && cursor != good {
+		if err == nil && p != given { // another process of the fuzzer may have sealed it
 			t.Errorf("a cursor that was never given out is read as %+v", p)
 		}
 		var e *contractor.Error

@@ -27,13 +27,16 @@ func (s *Store) Create(ctx context.Context, e contractor.Engagement, quota int, 
 	if err != nil {
 		return contractor.Engagement{}, err
 	}
-	err = s.write(ctx, "create an engagement", func(t *tx) error {
-		return t.create(&e, row, quota, &event)
+	var stored contractor.Engagement
+	err = s.writeRepeatable(ctx, "create an engagement", func(t *tx) error {
+		event := event
+		stored = e
+		return t.create(&stored, row, quota, &event)
 	})
 	if err != nil {
 		return contractor.Engagement{}, err
 	}
-	return e, nil
+	return stored, nil
 }
 
 // truncateTimes makes the engagement's times what the store can hold, and sets those that a new engagement must have.
@@ -57,28 +60,30 @@ func truncateTimes(e *contractor.Engagement, now time.Time) {
 }
 
 func (t *tx) create(e *contractor.Engagement, row *engagementRow, quota int, event *audit.Event) error {
-	dead, err := t.tombstone(e.Vendor, row)
-	if err != nil {
-		return err
-	}
 	live := isLive(e.Deleted, e.EndedAt, e.Standing.Status)
-	ord, count, err := t.enlist(e.Vendor, live)
+	place, err := t.enlist(e.Vendor, live)
 	if err != nil {
 		return err
 	}
-	if quota > 0 && live && count > int64(quota) {
+	if quota > 0 && live && place.live > int64(quota) {
 		return contractor.Errorf(contractor.CodeQuota, "%s may have %d live engagements and has them; end or delete one, or ask for a higher quota", e.Vendor, quota)
+	}
+	var dead *deadEngagement
+	if place.ord > place.total { // some that were listed no longer are
+		if dead, err = t.tombstone(e.Vendor, row); err != nil {
+			return err
+		}
 	}
 	e.Person = ""
 	if !e.Test {
-		if e.Person, err = t.touchPerson(e.Record.Email, e.Modified, row.closes); err != nil {
+		if e.Person, err = t.touchPerson(e.Record.Email, sql.NullString{}, e.Modified, row.closes); err != nil {
 			return err
 		}
 	}
 	if dead == nil {
-		err = t.insertEngagement(e, row, ord)
+		err = t.insertEngagement(e, row, place.ord)
 	} else {
-		err = t.revive(e, row, ord, dead)
+		err = t.revive(e, row, place.ord, dead)
 		if event.Kind == "engagement.created" {
 			event.Kind = "engagement.revived"
 		}
@@ -113,34 +118,46 @@ func (t *tx) tombstone(vendor string, row *engagementRow) (*deadEngagement, erro
 	return &d, err
 }
 
-// enlist gives the next ordinal of the vendor's list, and how many live engagements the vendor then has.
-func (t *tx) enlist(vendor string, live bool) (ord, count int64, err error) {
+// place is where a new engagement stands in its vendor's list, which then has so many, of them so many live.
+type place struct{ ord, total, live int64 }
+
+func (t *tx) enlist(vendor string, live bool) (p place, err error) {
 	err = t.row(`INSERT INTO vendors (name, created, total, live, last_ord, changes) VALUES (?, ?, 1, ?, 1, 1)
 		ON CONFLICT (name) DO UPDATE SET total = total + 1, live = live + excluded.live, last_ord = last_ord + 1, changes = changes + 1
-		RETURNING last_ord, live`,
-		[]any{vendor, t.now.UnixMicro(), boolean(live)}, &ord, &count)
-	return ord, count, err
+		RETURNING last_ord, total, live`,
+		[]any{vendor, t.now.UnixMicro(), boolean(live)}, &p.ord, &p.total, &p.live)
+	return p, err
 }
 
-// touchPerson finds or makes the person of an address, raises its generation and makes it due.
-func (t *tx) touchPerson(email string, now time.Time, urgent bool) (id string, err error) {
-	fresh, err := newID()
-	if err != nil {
+// touchPerson finds or makes the person of an address, raises its generation and makes it due. Most creates are of somebody
+// new, most updates of somebody known (known is the person that the engagement had).
+func (t *tx) touchPerson(email string, known sql.NullString, now time.Time, urgent bool) (id string, err error) {
+	key := contractor.EmailKey(email)
+	if known.Valid {
+		n, err := t.changed(touchStatement+` WHERE id = ?3 AND email_key = ?4`, now.UnixMicro(), boolean(urgent), known.String, key)
+		if err != nil || n == 1 {
+			return known.String, err
+		}
+	}
+	if id, err = newID(); err != nil {
 		return "", err
 	}
-	err = t.row(`INSERT INTO persons (id, email, email_key, created, next_at, urgent) VALUES (?1, ?2, ?3, ?4, ?4, ?5)
-		ON CONFLICT (email_key) DO UPDATE SET gen = gen + 1, urgent = CASE WHEN urgent = 1 THEN 1 ELSE excluded.urgent END,
-			next_at = CASE WHEN next_at < excluded.next_at THEN next_at ELSE excluded.next_at END
-		RETURNING id`,
-		[]any{fresh, email, contractor.EmailKey(email), now.UnixMicro(), boolean(urgent)}, &id)
+	n, err := t.changed(`INSERT INTO persons (id, email, email_key, created, next_at, urgent) VALUES (?1, ?2, ?3, ?4, ?4, ?5) ON CONFLICT (email_key) DO NOTHING`,
+		id, email, key, now.UnixMicro(), boolean(urgent))
+	if err != nil || n == 1 {
+		return id, err
+	}
+	err = t.row(touchStatement+` WHERE email_key = ?3 RETURNING id`, []any{now.UnixMicro(), boolean(urgent), key}, &id)
 	return id, err
 }
 
+// touchStatement raises a person's generation and makes it due at ?1, unless it is due earlier; ?2 is whether that is urgent.
+const touchStatement = `UPDATE persons SET gen = gen + 1, urgent = CASE WHEN urgent = 1 THEN 1 ELSE ?2 END,
+	next_at = CASE WHEN next_at < ?1 THEN next_at ELSE ?1 END`
+
 // touch raises a known person's generation and makes it due.
 func (t *tx) touch(person string, now time.Time, urgent bool) error {
-	_, err := t.exec(`UPDATE persons SET gen = gen + 1, urgent = CASE WHEN urgent = 1 THEN 1 ELSE ?2 END,
-			next_at = CASE WHEN next_at < ?1 THEN next_at ELSE ?1 END WHERE id = ?3`,
-		now.UnixMicro(), boolean(urgent), person)
+	_, err := t.exec(touchStatement+` WHERE id = ?3`, now.UnixMicro(), boolean(urgent), person)
 	return err
 }
 

@@ -58,13 +58,16 @@ func (s *Store) Update(ctx context.Context, e contractor.Engagement, event audit
 	if err != nil {
 		return contractor.Engagement{}, err
 	}
-	err = s.write(ctx, "update an engagement", func(t *tx) error {
-		return t.update(&e, row, &event)
+	var stored contractor.Engagement
+	err = s.writeRepeatable(ctx, "update an engagement", func(t *tx) error {
+		event := event
+		stored = e
+		return t.update(&stored, row, &event)
 	})
 	if err != nil {
 		return contractor.Engagement{}, err
 	}
-	return e, nil
+	return stored, nil
 }
 
 func (t *tx) update(e *contractor.Engagement, row *engagementRow, event *audit.Event) error {
@@ -100,7 +103,7 @@ func (t *tx) update(e *contractor.Engagement, row *engagementRow, event *audit.E
 func (t *tx) relink(e *contractor.Engagement, row *engagementRow, old *storedEngagement) (err error) {
 	e.Person = ""
 	if !e.Test {
-		if e.Person, err = t.touchPerson(e.Record.Email, e.Modified, row.closes); err != nil {
+		if e.Person, err = t.touchPerson(e.Record.Email, old.person, e.Modified, row.closes); err != nil {
 			return err
 		}
 	}
@@ -149,7 +152,8 @@ func (t *tx) count(vendor string, was, is bool) error {
 // Delete implements scim.Store.
 func (s *Store) Delete(ctx context.Context, vendor, id string, version int64, now time.Time, event audit.Event) error {
 	now = now.UTC().Truncate(time.Microsecond)
-	return s.write(ctx, "delete an engagement", func(t *tx) error {
+	return s.writeRepeatable(ctx, "delete an engagement", func(t *tx) error {
+		event := event
 		return t.bury(vendor, id, version, now, &event)
 	})
 }

@@ -91,7 +91,7 @@ func (s *Store) Refused(ctx context.Context, event audit.Event) error {
 
 // AppendEvents journals events that change nothing else.
 func (s *Store) AppendEvents(ctx context.Context, events ...audit.Event) error {
-	return s.write(ctx, "append to the journal", func(t *tx) error {
+	return s.writeRepeatable(ctx, "append to the journal", func(t *tx) error {
 		for _, event := range events {
 			if err := t.append(&event); err != nil {
 				return err

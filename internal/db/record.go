@@ -16,7 +16,7 @@ import (
 // change of address has made both people due.
 func (s *Store) Record(ctx context.Context, c *contractor.Change, events ...audit.Event) error {
 	ids := make([]int64, len(c.Holdings))
-	err := s.write(ctx, "record an outcome", func(t *tx) error {
+	err := s.writeRepeatable(ctx, "record an outcome", func(t *tx) error {
 		if err := t.recordPerson(c); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 )
 
@@ -12,13 +13,24 @@ type tx struct {
 	conn *conn
 	now  time.Time // one for the whole transaction, UTC, microseconds
 
+	writes int // statements done that may have changed something
+
 	// Last event of the journal, read inside this transaction before the first append.
 	head      head
 	headKnown bool
 }
 
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
-	return t.conn.exec(context.Background(), query, args...)
+	res, err := t.conn.exec(context.Background(), query, args...)
+	t.note(query, err)
+	return res, err
+}
+
+// note counts a statement that may have changed something. One that failed changed nothing.
+func (t *tx) note(query string, err error) {
+	if err == nil && !strings.HasPrefix(query, "SELECT") {
+		t.writes++
+	}
 }
 
 // changed executes a statement and counts the rows that it changed.
@@ -31,7 +43,9 @@ func (t *tx) changed(query string, args ...any) (int64, error) {
 }
 
 func (t *tx) row(query string, args []any, dest ...any) error {
-	return t.conn.row(context.Background(), query, args, dest...)
+	err := t.conn.row(context.Background(), query, args, dest...)
+	t.note(query, err)
+	return err
 }
 
 // micros is how a time is stored: Unix microseconds, NULL for the zero time.

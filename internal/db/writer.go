@@ -17,6 +17,9 @@ const (
 
 	// maxBatch bounds one transaction, and with it how long the first caller of a batch waits for the last.
 	maxBatch = 128
+
+	// carefulBatches is how many batches run in savepoints after one had to be run again.
+	carefulBatches = 64
 )
 
 // Where a piece of work stands. Whoever moves it out of waiting owns it: the writer to run it, or its caller to give up.
@@ -26,11 +29,12 @@ const (
 	workAbandoned
 )
 
-// work is one caller's write. run is called at most once, and its results count only if done answers nil.
+// work is one caller's write. Its results count only if done answers nil.
 type work struct {
-	run   func(*tx) error
-	state atomic.Int32
-	done  chan error // one answer
+	run        func(*tx) error
+	repeatable bool // run may be called again after its transaction was rolled back; else it is called once at most
+	state      atomic.Int32
+	done       chan error // one answer
 }
 
 // writer owns the one connection that writes.
@@ -42,7 +46,8 @@ type writer struct {
 	ended   chan struct{} // closed when the goroutine is gone
 
 	// The rest is the goroutine's own.
-	conn *conn // nil after a failure: the next batch opens another
+	conn    *conn // nil after a failure: the next batch opens another
+	careful int   // batches that still run in savepoints
 }
 
 func startWriter(conn *conn, pool *sql.DB, cp *checkpointer) *writer {
@@ -72,10 +77,19 @@ func errClosed() error {
 // do runs fn in a transaction and returns once it is committed. A cancelled ctx takes back work that has not begun; work that
 // has begun is waited for, since only its end tells whether it is done.
 func (w *writer) do(ctx context.Context, fn func(*tx) error) error {
+	return w.submit(ctx, &work{run: fn, done: make(chan error, 1)})
+}
+
+// doRepeatable is do for work that may be run again: it reads what it was given, and writes what it answers, anew each time.
+// Such work shares a transaction without a savepoint of its own, which costs a tenth of a write.
+func (w *writer) doRepeatable(ctx context.Context, fn func(*tx) error) error {
+	return w.submit(ctx, &work{run: fn, repeatable: true, done: make(chan error, 1)})
+}
+
+func (w *writer) submit(ctx context.Context, item *work) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	item := &work{run: fn, done: make(chan error, 1)}
 	select {
 	case <-w.closing:
 		return errClosed()
@@ -175,21 +189,48 @@ func (w *writer) commit(batch []*work) {
 }
 
 // transact returns one result for each piece of work, and the error of the transaction as a whole: with it, none was done.
+//
+// Work that fails before it writes has nothing to undo. Should some fail behind its first write, the whole batch is rolled back
+// and run again, each piece in a savepoint of its own, and so are the next batches: a feed that sends conflicts sends many.
 func (w *writer) transact(batch []*work) (results []error, err error) {
+	careful := w.careful > 0
+	for _, item := range batch {
+		careful = careful || !item.repeatable
+	}
+	if w.careful > 0 {
+		w.careful--
+	}
+	results, again, err := w.attempt(batch, careful || len(batch) == 1)
+	if again {
+		w.careful = carefulBatches
+		results, _, err = w.attempt(batch, true)
+	}
+	return results, err
+}
+
+// attempt runs a batch in one transaction. Without savepoints it may ask to be called again with them.
+func (w *writer) attempt(batch []*work, savepoints bool) (results []error, again bool, err error) {
 	results = make([]error, len(batch))
 	if err := w.connect(); err != nil {
-		return results, failure("open the writing connection", err)
+		return results, false, failure("open the writing connection", err)
 	}
 	t := &tx{conn: w.conn}
 	if _, err := t.exec(`BEGIN IMMEDIATE`); err != nil {
-		return results, failure("begin a transaction", err)
+		return results, false, failure("begin a transaction", err)
 	}
 	t.now = time.Now().UTC().Truncate(time.Microsecond)
 	done := 0
 	for i, item := range batch {
-		if len(batch) == 1 {
+		switch before := t.writes; {
+		case len(batch) == 1:
 			results[i] = item.run(t) // the transaction is its savepoint
-		} else if results[i], err = t.within(item.run); err != nil {
+		case savepoints:
+			results[i], err = t.within(item.run)
+		default:
+			results[i] = item.run(t)
+			again = results[i] != nil && t.writes > before
+		}
+		if err != nil || again {
 			break
 		}
 		if results[i] == nil {
@@ -198,20 +239,16 @@ func (w *writer) transact(batch []*work) (results []error, err error) {
 	}
 	switch {
 	case err != nil:
-	case done == 0:
+	case again, done == 0:
 		_, err = t.exec(`ROLLBACK`)
-		if err != nil {
-			return results, failure("roll back", errors.Join(err, w.dropConn()))
-		}
-		return results, nil
 	default:
-		if _, err = t.exec(`COMMIT`); err == nil {
-			return results, nil
-		}
-		err = fmt.Errorf("commit: %w", err)
+		_, err = t.exec(`COMMIT`)
+	}
+	if err == nil {
+		return results, again, nil
 	}
 	// Neither the transaction nor the connection can be relied upon: start afresh with the next batch.
-	return results, failure("write", errors.Join(err, w.dropConn()))
+	return results, false, failure("write", errors.Join(err, w.dropConn()))
 }
 
 // within runs fn in a savepoint. The second error is the savepoint's own, and ends the transaction.
@@ -252,4 +289,9 @@ func (w *writer) dropConn() error {
 // write runs fn in the writer.
 func (s *Store) write(ctx context.Context, what string, fn func(*tx) error) error {
 	return failure(what, s.w.do(ctx, fn))
+}
+
+// writeRepeatable runs fn in the writer, perhaps more than once; see doRepeatable.
+func (s *Store) writeRepeatable(ctx context.Context, what string, fn func(*tx) error) error {
+	return failure(what, s.w.doRepeatable(ctx, fn))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"scimbridge/internal/audit"
@@ -75,6 +76,25 @@ func settings(t testing.TB, s *Store) (n int) {
 }
 
 func TestOneFailureCostsTheOthersNothing(t *testing.T) {
+	t.Run("InSavepoints", func(t *testing.T) { testIsolation(t, (*writer).do) })
+	t.Run("RunAgain", func(t *testing.T) { testIsolation(t, (*writer).doRepeatable) })
+	t.Run("Mixed", func(t *testing.T) {
+		n := 0
+		var mu sync.Mutex
+		testIsolation(t, func(w *writer, ctx context.Context, fn func(*tx) error) error {
+			mu.Lock()
+			n++
+			repeatable := n%2 == 0
+			mu.Unlock()
+			if repeatable {
+				return w.doRepeatable(ctx, fn)
+			}
+			return w.do(ctx, fn)
+		})
+	})
+}
+
+func testIsolation(t *testing.T, do func(*writer, context.Context, func(*tx) error) error) {
 	s := openStore(t)
 	release := hold(t, s)
 	const n = 60
@@ -84,7 +104,7 @@ func TestOneFailureCostsTheOthersNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			results[i] = s.w.do(t.Context(), func(tx *tx) error {
+			results[i] = do(s.w, t.Context(), func(tx *tx) error {
 				transactions[i] = tx
 				if err := put(fmt.Sprint("k", i))(tx); err != nil {
 					return err
@@ -128,6 +148,34 @@ func TestOneFailureCostsTheOthersNothing(t *testing.T) {
 	}
 	if count, _, err := s.VerifyJournal(t.Context()); err != nil || count != int64(kept) {
 		t.Errorf("the journal has %d events, want %d, error %v", count, kept, err)
+	}
+}
+
+// A refusal before the first write needs no second run, and shows nobody a savepoint.
+func TestEarlyRefusalIsNotRunAgain(t *testing.T) {
+	s := openStore(t)
+	release := hold(t, s)
+	var runs atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			err := s.w.doRepeatable(t.Context(), func(tx *tx) error {
+				runs.Add(1)
+				if i%2 == 0 {
+					return contractor.ErrStale
+				}
+				return put(fmt.Sprint("k", i))(tx)
+			})
+			if (err == nil) != (i%2 == 1) {
+				t.Errorf("write %d: %v", i, err)
+			}
+		})
+	}
+	queued(t, s, 20)
+	release()
+	wg.Wait()
+	if runs.Load() != 20 || settings(t, s) != 10 || s.w.careful > 0 {
+		t.Errorf("%d runs, %d stored, %d careful batches to come", runs.Load(), settings(t, s), s.w.careful)
 	}
 }
 
