@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // a contract's zone must be known on machines without zone files, too
 )
 
 func main() {

@@ -33,6 +33,12 @@ func readMapping(path string) (*mapper.Mapping, strictyaml.Problems, error) {
 	if m == nil {
 		return nil, problems, errors.New(path + ": the mapping is empty")
 	}
+	for _, r := range m.RunTests() {
+		problems = append(problems, r.Problems...)
+	}
+	if err := problems.Err(); err != nil {
+		return nil, problems, err
+	}
 	return m, problems, nil
 }
 
