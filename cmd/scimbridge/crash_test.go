@@ -72,8 +72,12 @@ func killedRound(t *testing.T, seed uint64) {
 	// The story's second half: ended, taken back, deleted after a second.
 	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
-		if g := guestOf(v.tenant.State(), mail); g != nil && g.Deleted != nil {
+		g := guestOf(v.tenant.State(), mail)
+		if g != nil && g.Deleted != nil {
 			break
+		}
+		if g == nil && time.Since(end) > 10*time.Second {
+			break // killed before every invitation until the end had passed: nobody was invited, and nobody must be now
 		}
 		if v.dice.IntN(6) == 0 && v.kills < 30 {
 			v.kill()
@@ -174,7 +178,8 @@ func (v *victim) liveDangerously(d time.Duration) {
 // stored and not answered. It returns the SCIM id and the latest end that can have been stored.
 func (v *victim) create(mail string) (id string, end time.Time) {
 	if v.dice.IntN(2) == 0 {
-		timer := time.AfterFunc(time.Duration(v.dice.IntN(400))*time.Millisecond, func() { _ = v.cmd.Process.Signal(syscall.SIGSTOP) })
+		process := v.cmd.Process // a frozen process answers nobody, and is killed like that
+		timer := time.AfterFunc(time.Duration(v.dice.IntN(400))*time.Millisecond, func() { _ = process.Signal(syscall.SIGSTOP) })
 		defer timer.Stop()
 	}
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
@@ -216,18 +221,18 @@ func (v *victim) check(mail, id string) {
 	v.t.Helper()
 	v.kill()
 	state := v.tenant.State()
-	guests := 0
+	guests, invited := 0, len(state.Invitations)
 	for _, u := range state.Users {
 		if u.Guest {
 			guests++
 		}
 	}
 	g := guestOf(state, mail)
-	if guests != 1 || g == nil || g.Deleted == nil || g.Enabled {
-		v.t.Errorf("%d guests, enabled=%v deleted=%v: want one, disabled and deleted", guests, g != nil && g.Enabled, g != nil && g.Deleted != nil)
+	if guests != invited || g != nil && (g.Deleted == nil || g.Enabled) {
+		v.t.Errorf("%d guests, enabled=%v deleted=%v: want as many as invitations, disabled and deleted", guests, g != nil && g.Enabled, g != nil && g.Deleted != nil)
 	}
-	if len(state.Invitations) != 1 {
-		v.t.Errorf("%d invitations, want 1", len(state.Invitations))
+	if invited > 1 {
+		v.t.Errorf("%d invitations, want one at most", invited)
 	}
 	if c := nothingLeft(state); !c.holds {
 		v.t.Error(c.text)

@@ -55,11 +55,12 @@ type Config struct {
 // Loop keeps the tenant in agreement with the records. Build it with New, start it with Run.
 type Loop struct {
 	Config
-	kick   chan struct{}
-	queue  *workqueue.Typed[string]
-	order  *order
-	passes atomic.Int64
-	jump   jumpWatch
+	kick    chan struct{}
+	queue   *workqueue.Typed[string]
+	order   *order
+	passes  atomic.Int64
+	running running
+	jump    jumpWatch
 }
 
 // dueBatch is how many due people are read at once; the rest is still due when these are done.
@@ -131,6 +132,9 @@ func (l *Loop) feed(ctx context.Context) error {
 		}
 		for _, d := range due {
 			l.order.mark(d)
+			if d.Urgent {
+				l.running.preempt(d.Person)
+			}
 			l.queue.Add(d.Person)
 		}
 		wait := l.Poll
@@ -185,6 +189,51 @@ func (l *Loop) one(ctx context.Context, id string) {
 		case <-ctx.Done():
 		case <-time.After(time.Second):
 		}
+	}
+}
+
+// running are the people whose pass is under way. One that opens something, and may be waiting for Entra's quota, is
+// interrupted when closing work has come for the same person: the pass begins again, and closes.
+type running struct {
+	mu     sync.Mutex
+	people map[string]*passing
+}
+
+type passing struct {
+	cancel  context.CancelFunc
+	closing bool
+}
+
+// enter gives a pass its context. leave must be called at its end.
+func (r *running) enter(ctx context.Context, person string, closing bool, deadline time.Time) (_ context.Context, leave func()) {
+	var cancel context.CancelFunc
+	if deadline.IsZero() {
+		ctx, cancel = context.WithCancel(ctx)
+	} else {
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.people == nil {
+		r.people = map[string]*passing{}
+	}
+	me := &passing{cancel, closing}
+	r.people[person] = me
+	return ctx, func() {
+		cancel()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.people[person] == me {
+			delete(r.people, person)
+		}
+	}
+}
+
+func (r *running) preempt(person string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.people[person]; p != nil && !p.closing {
+		p.cancel()
 	}
 }
 

@@ -51,16 +51,33 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if !ps.want.Open {
 		priority = contractor.PriorityClose
 	}
-	err = ps.run(contractor.WithPriority(ctx, priority))
+	runCtx, leave := l.running.enter(contractor.WithPriority(ctx, priority), p.ID, ps.closes(), ps.deadline())
+	err = ps.run(runCtx)
+	interrupted := runCtx.Err() != nil && ctx.Err() == nil
+	leave()
 	var failure *contractor.Failure
 	switch {
 	case err == nil:
+	case interrupted:
+		ps.lookIn(0) // the next date came, or closing work did: look again with the eyes of that instant
 	case errors.As(err, &failure):
 		ps.retry(failure)
 	default:
 		return p.NextAt, err
 	}
 	return ps.finish(ctx)
+}
+
+// closes reports whether the pass is closing work, which nothing may interrupt.
+func (ps *pass) closes() bool { return !ps.want.Open }
+
+// deadline is when what an open person's pass decided may stop being true: the next date of the mapping's answer. A call that
+// waits for Entra's quota or for its next try must not grant anything after that, nor keep an end waiting. Zero: none.
+func (ps *pass) deadline() time.Time {
+	if ps.closes() || ps.want.Next.IsZero() {
+		return time.Time{}
+	}
+	return ps.want.Next
 }
 
 // run does the work in the order that closes doors first. A *contractor.Failure ends the pass and is retried.
