@@ -87,8 +87,7 @@ func FuzzNormalise(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		out, err := reader.Normalise([]byte(body))
 		if err != nil {
-			var e *contractor.Error
-			if !errors.As(err, &e) {
+			if _, ok := errors.AsType[*contractor.Error](err); !ok {
 				t.Fatalf("%q: %v", body, err)
 			}
 			return
@@ -170,8 +169,7 @@ func FuzzPatchBody(f *testing.F) {
 
 func refused(t *testing.T, err error) {
 	t.Helper()
-	var e *contractor.Error
-	if !errors.As(err, &e) || e.Code == contractor.CodeInternal {
+	if e, ok := errors.AsType[*contractor.Error](err); !ok || e.Code == contractor.CodeInternal {
 		t.Fatalf("not refused as the client's fault: %v", err)
 	}
 }
@@ -186,8 +184,7 @@ func FuzzDates(f *testing.F) {
 		r := contractor.Record{UserName: "x", Active: true, StartDate: s, EndDate: s, TimeZone: zone}
 		all, err := dates(v, &r)
 		if err != nil {
-			var e *contractor.Error
-			if !errors.As(err, &e) || !strings.HasPrefix(e.Path, urnContractor+":") {
+			if e, ok := errors.AsType[*contractor.Error](err); !ok || !strings.HasPrefix(e.Path, urnContractor+":") {
 				t.Fatalf("%q in %q: %v", s, zone, err)
 			}
 			return
@@ -253,7 +250,7 @@ func FuzzBulk(f *testing.F) {
 			return
 		}
 		request := httptest.NewRequest(http.MethodPost, "/scim/v2/Bulk", nil)
-		k := &call{Context: router.NewContext(request, httptest.NewRecorder()), door: d, ctx: context.Background(), names: n, vendor: n.vendor, now: time.Unix(1_800_000_000, 0)}
+		k := &call{Context: router.NewContext(request, httptest.NewRecorder()), door: d, names: n, vendor: n.vendor, now: time.Unix(1_800_000_000, 0)}
 		run, err := k.bulkOf(&sent)
 		if err != nil {
 			refused(t, err)

@@ -239,20 +239,20 @@ func (run *bulkRun) doUser(op *bulkOp, id string, data *value) error {
 	op.status = http.StatusOK
 	switch op.method {
 	case http.MethodPost:
-		if e, err = run.create(run.ctx, op.id, data); err == nil {
+		if e, err = run.create(run.context(), op.id, data); err == nil {
 			op.id, op.status = e.ID, http.StatusCreated
 			op.location = run.door.baseURL(run.Request()) + "/Users/" + e.ID
 		}
 	case http.MethodPut:
-		e, err = run.update(run.ctx, id, cond, kindReplaced, run.replacing(id, data))
+		e, err = run.update(run.context(), id, cond, kindReplaced, run.replacing(id, data))
 	case http.MethodPatch:
 		var apply change
 		if apply, err = run.patching(id, data); err == nil {
-			e, err = run.update(run.ctx, id, cond, kindPatched, apply)
+			e, err = run.update(run.context(), id, cond, kindPatched, apply)
 		}
 	case http.MethodDelete:
 		op.status = http.StatusNoContent
-		return run.remove(run.ctx, id, cond)
+		return run.remove(run.context(), id, cond)
 	}
 	if err != nil {
 		return err
@@ -269,7 +269,7 @@ func (run *bulkRun) mend() {
 			continue
 		}
 		data := run.resolved(*op.data)
-		e, err := run.update(run.ctx, op.id, conditions{}, kindReplaced, run.replacing(op.id, &data))
+		e, err := run.update(run.context(), op.id, conditions{}, kindReplaced, run.replacing(op.id, &data))
 		if err != nil {
 			op.err = fmt.Errorf("resolve the references in a circle: %w", err)
 			e := toSCIM(err)

@@ -21,7 +21,6 @@ import (
 type call struct {
 	echo.Context
 	door    *Door
-	ctx     context.Context
 	client  Client
 	vendor  *contractor.Vendor
 	gate    *gate
@@ -30,10 +29,13 @@ type call struct {
 	now     time.Time
 }
 
+// context carries the request's deadline.
+func (k *call) context() context.Context { return k.Request().Context() }
+
 // open answers anybody.
 func (d *Door) open(h func(*call) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		return h(&call{Context: c, door: d, ctx: c.Request().Context(), now: time.Now().UTC().Truncate(time.Microsecond)})
+		return h(&call{Context: c, door: d, now: time.Now().UTC().Truncate(time.Microsecond)})
 	}
 }
 
@@ -42,7 +44,8 @@ func (d *Door) vendor(h func(*call) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		ctx, cancel := context.WithTimeout(c.Request().Context(), d.limits.Timeout)
 		defer cancel()
-		k := &call{Context: c, door: d, ctx: ctx, now: time.Now().UTC().Truncate(time.Microsecond)}
+		c.SetRequest(c.Request().WithContext(ctx))
+		k := &call{Context: c, door: d, now: time.Now().UTC().Truncate(time.Microsecond)}
 		if err := k.signIn(); err != nil {
 			return err
 		}
@@ -96,8 +99,7 @@ func (k *call) body(limit int64, limits jsonLimits) (value, error) {
 		}
 	}
 	if !errors.Is(err, io.EOF) {
-		var over *http.MaxBytesError
-		if errors.As(err, &over) {
+		if _, over := errors.AsType[*http.MaxBytesError](err); over {
 			return value{}, tooLarge
 		}
 		return value{}, syntaxErrorf("the body did not arrive whole: send the request again")

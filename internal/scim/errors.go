@@ -28,12 +28,12 @@ const (
 
 // toSCIM is the one place where an error becomes what a vendor sees. Causes stay here.
 func toSCIM(err error) scimerrors.ScimError {
-	var e *contractor.Error
-	if !errors.As(err, &e) {
-		var he *echo.HTTPError
-		switch {
-		case errors.As(err, &he):
+	e, ok := errors.AsType[*contractor.Error](err)
+	if !ok {
+		if he, ok := errors.AsType[*echo.HTTPError](err); ok {
 			return httpError(he)
+		}
+		switch {
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 			return scimerrors.ScimError{Status: http.StatusServiceUnavailable, Detail: "the request took too long and was given up; send it again"}
 		}

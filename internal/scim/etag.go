@@ -22,7 +22,7 @@ func conditionsOf(h http.Header) conditions {
 func tags(lines []string) []string {
 	var all []string
 	for _, line := range lines {
-		for _, t := range strings.Split(line, ",") {
+		for t := range strings.SplitSeq(line, ",") {
 			if t = strings.TrimSpace(t); t != "" {
 				all = append(all, bare(t))
 			}

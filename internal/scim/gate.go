@@ -82,8 +82,7 @@ func (e *busyError) Unwrap() error { return e.refusal }
 
 // retryAfter is the whole seconds to name in Retry-After.
 func retryAfter(err error) int {
-	var b *busyError
-	if errors.As(err, &b) {
+	if b, ok := errors.AsType[*busyError](err); ok {
 		return max(1, int(math.Ceil(b.after.Seconds())))
 	}
 	return 1

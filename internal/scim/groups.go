@@ -52,7 +52,7 @@ func (k *call) load(g *shownGroup) error {
 		return nil
 	}
 	g.loaded = true
-	members, err := k.door.store.Members(k.ctx, k.vendor.Name, g.key)
+	members, err := k.door.store.Members(k.context(), k.vendor.Name, g.key)
 	if err != nil || len(members) == 0 {
 		return err
 	}

@@ -117,23 +117,21 @@ func (in *intake) leave(path string, v value) {
 	}
 }
 
-// join makes a SCIM path: a colon behind a URN, a dot elsewhere.
+// join makes a SCIM path: a colon behind a schema's URN, a dot elsewhere. URNs of SCIM schemas end in a resource type, which
+// begins with a capital ("…:2.0:User"); attributes' names do not.
 func join(path, name string) string {
-	switch {
-	case path == "":
+	if path == "" {
 		return name
-	case strings.HasPrefix(path, "urn:") && !strings.Contains(path[strings.LastIndexByte(path, ':'):], ".") && endsInURN(path):
-		return path + ":" + name
+	}
+	if isURN(path) {
+		if last := path[strings.LastIndexByte(path, ':')+1:]; last != "" && last[0] >= 'A' && last[0] <= 'Z' && !strings.Contains(last, ".") {
+			return path + ":" + name
+		}
 	}
 	return path + "." + name
 }
 
-// endsInURN reports whether the path is a schema's URN rather than a name below one: URNs of SCIM schemas end in a
-// resource type, which begins with a capital ("…:2.0:User"), attribute names do not.
-func endsInURN(path string) bool {
-	last := path[strings.LastIndexByte(path, ':')+1:]
-	return last != "" && last[0] >= 'A' && last[0] <= 'Z'
-}
+func isURN(path string) bool { return len(path) > 4 && strings.EqualFold(path[:4], "urn:") }
 
 // place puts a canonical value at an attribute's own place in a resource, or complex value, keeping declared order.
 func place(root *value, a *attribute, v value) {

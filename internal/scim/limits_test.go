@@ -22,7 +22,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	w.do("POST", "/Users", user("ann", `"junk":[`+strings.Repeat("1,", 300)+`1]`)).refused(400, "invalidSyntax", "more than 300 values")
 	w.do("POST", "/Users", user("ann", `"junk":`+strings.Repeat(`{"a":`, 12)+"1"+strings.Repeat("}", 12))).refused(400, "invalidSyntax", "12 levels")
 	t.Run("without a Content-Length too", func(t *testing.T) {
-		r, err := http.NewRequest("POST", w.server.URL+scim.Base+"/Users", io.MultiReader(strings.NewReader(user("ann", `"title":"`+strings.Repeat("x", 5000)+`"`))))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.server.URL+scim.Base+"/Users", io.MultiReader(strings.NewReader(user("ann", `"title":"`+strings.Repeat("x", 5000)+`"`))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestBodiesAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close() //nolint:errcheck // read only
-		if resp.StatusCode != 413 {
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Errorf("status %d", resp.StatusCode)
 		}
 	})

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 
 	"scimbridge/internal/contractor"
@@ -52,6 +53,9 @@ func (k *call) findUsers(q *query, t *resourceType, others ...*resourceType) (co
 		if !isAlways(where) {
 			ask.Where = where
 		}
+		if unique(where) { // the look-up of every client: no room for a page is needed
+			ask.Count = min(ask.Count, 1)
+		}
 	}
 	by, descending, err := q.order(t)
 	switch {
@@ -64,8 +68,19 @@ func (k *call) findUsers(q *query, t *resourceType, others ...*resourceType) (co
 	if by != nil {
 		ask.SortBy, ask.Descending = &by.full, descending
 	}
-	page, err := k.door.store.List(k.ctx, ask)
+	page, err := k.door.store.List(k.context(), ask)
 	return page, start, err
+}
+
+// unique reports whether a condition can hold for one User at most.
+func unique(c contractor.Condition) bool {
+	switch c := c.(type) {
+	case contractor.And:
+		return slices.ContainsFunc(c, unique)
+	case contractor.Compare:
+		return c.Op == contractor.OpEq && len(c.Attr.Path) == 1 && (c.Attr.Path[0] == "id" || c.Attr.Path[0] == "userName" || c.Attr.Path[0] == "externalId")
+	}
+	return false
 }
 
 // listHead writes a ListResponse up to its first resource.

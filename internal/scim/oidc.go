@@ -133,11 +133,11 @@ func (s *signIns) jwt(k *call, token string) (Client, error) {
 		refusal.Cause = errors.New("no vendor has this issuer")
 		return Client{}, refusal
 	}
-	verifier, err := i.discovered(k.ctx, k.now)
+	verifier, err := i.discovered(k.context(), k.now)
 	if err != nil {
 		return Client{}, &contractor.Error{Code: contractor.CodeUnavailable, Message: "the issuer of the access token cannot be reached; try again in a moment", Cause: err}
 	}
-	t, err := verifier.Verify(oidc.ClientContext(k.ctx, i.client), token)
+	t, err := verifier.Verify(oidc.ClientContext(k.context(), i.client), token)
 	if err != nil {
 		refusal.Cause = err
 		return Client{}, refusal
@@ -157,7 +157,7 @@ func (s *signIns) jwt(k *call, token string) (Client, error) {
 		refusal.Cause = fmt.Errorf("the token fits %d vendors", len(found))
 		return Client{}, refusal
 	}
-	return s.known(k.ctx, found[0], "jwt")
+	return s.known(k.context(), found[0], "jwt")
 }
 
 // unverifiedIssuer reads who a token says that it is from, to know whose keys to verify it with.

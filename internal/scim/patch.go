@@ -79,7 +79,7 @@ func (p *patcher) named(verb, path string, v *value, lenient bool) error {
 		if field, _, ok := p.in.names.alias(path); ok {
 			return p.run(verb, p.in.names.fields[p.in.names.byName[field]].target, v, true)
 		}
-		if lenient || strings.HasPrefix(strings.ToLower(path), "urn:") {
+		if lenient || isURN(path) {
 			return p.undeclared(verb, path, v)
 		}
 		return pathErrorf(path, "the schema has no such attribute; /Schemas lists those there are")

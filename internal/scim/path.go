@@ -45,7 +45,7 @@ func parsePath(src string, t *resourceType, limits filterLimits) (target, error)
 		return target{}, pathErrorf(src, "it goes on behind the attribute's name")
 	}
 	if a == nil {
-		if close := strings.LastIndexByte(src, ']'); close < 0 {
+		if !strings.Contains(src, "]") {
 			return target{}, pathErrorf(src, "the bracket is not closed")
 		}
 		return target{}, errNoAttribute
@@ -55,8 +55,7 @@ func parsePath(src string, t *resourceType, limits filterLimits) (target, error)
 	}
 	where, err := r.brackets(a)
 	if err != nil {
-		var e *contractor.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*contractor.Error](err); ok {
 			return target{}, pathErrorf(src, e.Message)
 		}
 		return target{}, err

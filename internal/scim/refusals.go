@@ -70,7 +70,7 @@ func (d *Door) refused(k *call, vendor string, why *contractor.Error) {
 	}
 	ev.Detail, _ = json.Marshal(map[string]any{"method": k.Request().Method, "skipped": skipped})
 	ev.Personal, _ = json.Marshal(map[string]string{"address": remote})
-	if err := d.store.Refused(k.ctx, ev); err != nil {
+	if err := d.store.Refused(k.context(), ev); err != nil {
 		d.log.Error("a refused sign-in could not be journaled", "error", err)
 	}
 }

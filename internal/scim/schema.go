@@ -106,7 +106,7 @@ type resourceType struct {
 func (t *resourceType) lookup(path string) *attribute {
 	names := path
 	at := t.root
-	if len(path) > 4 && strings.EqualFold(path[:4], "urn:") {
+	if isURN(path) {
 		if a := t.root.sub(path); a != nil {
 			return a
 		}

@@ -77,8 +77,7 @@ func (k *call) signIn() error {
 	d := k.door
 	client, err := d.signIns.identify(k)
 	if err != nil {
-		var e *contractor.Error
-		if errors.As(err, &e) && (e.Code == contractor.CodeUnauthorized || e.Code == contractor.CodeForbidden) {
+		if e, ok := errors.AsType[*contractor.Error](err); ok && (e.Code == contractor.CodeUnauthorized || e.Code == contractor.CodeForbidden) {
 			d.refused(k, client.Vendor, e)
 		}
 		return err
@@ -124,7 +123,7 @@ func (s *signIns) credentials(k *call) (Client, error) {
 	case strings.EqualFold(scheme, "bearer") && looksLikeJWT(cred):
 		return s.jwt(k, cred)
 	case strings.EqualFold(scheme, "bearer") && cred != "":
-		return s.store.Authenticate(k.ctx, HashToken(cred), k.now)
+		return s.store.Authenticate(k.context(), HashToken(cred), k.now)
 	case strings.EqualFold(scheme, "basic"):
 		return s.basic(k)
 	}
@@ -136,7 +135,7 @@ func (s *signIns) basic(k *call) (Client, error) {
 	if !ok {
 		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "the Basic credentials are malformed")
 	}
-	client, err := s.store.Authenticate(k.ctx, HashToken(password), k.now)
+	client, err := s.store.Authenticate(k.context(), HashToken(password), k.now)
 	if err != nil {
 		return client, err
 	}
@@ -167,7 +166,7 @@ func (s *signIns) certificate(k *call) (Client, error) {
 	for name, v := range s.vendors {
 		for _, p := range v.Certificates {
 			if has[p] {
-				return s.known(k.ctx, name, "certificate")
+				return s.known(k.context(), name, "certificate")
 			}
 		}
 	}

@@ -30,7 +30,7 @@ func (k *call) sendUser(status int, r *renderer, e *contractor.Engagement) error
 }
 
 func (k *call) getUser() error {
-	e, err := k.door.store.Get(k.ctx, k.vendor.Name, k.Param("id"))
+	e, err := k.door.store.Get(k.context(), k.vendor.Name, k.Param("id"))
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (k *call) postUser() error {
 	if err != nil {
 		return err
 	}
-	e, err := k.create(k.ctx, "", &sent)
+	e, err := k.create(k.context(), "", &sent)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (k *call) putUser() error {
 	if err != nil {
 		return err
 	}
-	e, err := k.update(k.ctx, k.Param("id"), conditionsOf(k.Request().Header), kindReplaced, k.replacing(k.Param("id"), &sent))
+	e, err := k.update(k.context(), k.Param("id"), conditionsOf(k.Request().Header), kindReplaced, k.replacing(k.Param("id"), &sent))
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (k *call) patchUser() error {
 	if err != nil {
 		return err
 	}
-	e, err := k.update(k.ctx, id, conditionsOf(k.Request().Header), kindPatched, apply)
+	e, err := k.update(k.context(), id, conditionsOf(k.Request().Header), kindPatched, apply)
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (k *call) deleteUser() error {
 	if err := k.mayWrite(); err != nil {
 		return err
 	}
-	if err := k.remove(k.ctx, k.Param("id"), conditionsOf(k.Request().Header)); err != nil {
+	if err := k.remove(k.context(), k.Param("id"), conditionsOf(k.Request().Header)); err != nil {
 		return err
 	}
 	k.Response().WriteHeader(http.StatusNoContent)

@@ -80,16 +80,15 @@ func (v *value) equal(w *value) bool {
 }
 
 // clone copies the value so deep that a change of the copy is not seen in the original.
-func (v value) clone() value {
-	if v.kids == nil {
-		return v
+func (v *value) clone() value {
+	c := *v
+	if v.kids != nil {
+		c.kids = make([]member, len(v.kids))
+		for i := range v.kids {
+			c.kids[i] = member{v.kids[i].name, v.kids[i].value.clone()}
+		}
 	}
-	kids := make([]member, len(v.kids))
-	for i := range v.kids {
-		kids[i] = member{v.kids[i].name, v.kids[i].value.clone()}
-	}
-	v.kids = kids
-	return v
+	return c
 }
 
 // appendTo writes the value as compact JSON.

@@ -111,13 +111,18 @@ type change func(old *draft) (*draft, error)
 func (k *call) update(ctx context.Context, id string, cond conditions, kind string, apply change) (contractor.Engagement, error) {
 	for n := range attempts {
 		e, err := k.tryUpdate(ctx, id, cond, kind, apply, n > 0)
-		var conflict *contractor.Error
-		if errors.As(err, &conflict) && conflict.Code == contractor.CodeVersion && cond.match == nil && cond.noneMatch == nil {
+		if overtaken(err) && cond.match == nil && cond.noneMatch == nil {
 			continue
 		}
 		return e, err
 	}
 	return contractor.Engagement{}, contractor.Errorf(contractor.CodeUnavailable, "too many writers change this resource at once; send the request again")
+}
+
+// overtaken reports whether another write came first.
+func overtaken(err error) bool {
+	e, ok := errors.AsType[*contractor.Error](err)
+	return ok && e.Code == contractor.CodeVersion
 }
 
 func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind string, apply change, queue bool) (contractor.Engagement, error) {
@@ -195,8 +200,7 @@ func (k *call) remove(ctx context.Context, id string, cond conditions) error {
 			version = old.Version
 		}
 		err = k.door.store.Delete(ctx, k.vendor.Name, id, version, k.now, k.deleted(&old))
-		var conflict *contractor.Error
-		if errors.As(err, &conflict) && conflict.Code == contractor.CodeVersion {
+		if overtaken(err) {
 			continue
 		}
 		if err == nil {
