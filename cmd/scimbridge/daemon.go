@@ -105,7 +105,7 @@ func (d *daemon) openStore(ctx context.Context) error {
 }
 
 func (d *daemon) openGraph(o options) error {
-	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall)
+	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) })
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,23 @@ func (d *daemon) openGraph(o options) error {
 
 // openGraphOnce makes a client for one command.
 func openGraphOnce(cfg *config.Config, io streams) (*entra.Client, error) {
-	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil)
+	m, _, err := readMapping(cfg.Mapping)
+	if err != nil {
+		return nil, setupError(err)
+	}
+	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) })
 	return graph, err
 }
 
-func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call)) (graph *entra.Client, closeIdle func(), err error) {
+// breakGlass are the emergency accounts that the mapping names: never touched, whatever else is said.
+func breakGlass(m *mapper.Mapping) []string {
+	if ca := m.ConditionalAccess(); ca != nil {
+		return ca.BreakGlassUsers
+	}
+	return nil
+}
+
+func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string) (graph *entra.Client, closeIdle func(), err error) {
 	e := cfg.Entra
 	transport, err := entra.NewTransport(e.CAFile)
 	if err != nil {
@@ -136,7 +148,7 @@ func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call)) (g
 	}
 	graph, err = entra.New(entra.Config{
 		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: log,
-		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall,
+		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall, BreakGlass: untouchable,
 	})
 	if err != nil {
 		return nil, nil, setupError(err)

@@ -52,8 +52,8 @@ type Config struct {
 	// to 5m. Default 20s, well below systemd's TimeoutStopSec in our unit.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout"`
 
-	// Workers is how many people are reconciled at the same time. From 1 to 64. Default 4:
-	// Graph's quota, not the number of workers, bounds the speed.
+	// Workers is how many people are reconciled at the same time. From 1 to 64. Default 32:
+	// passes wait for Graph most of the time, and its quota bounds the speed.
 	Workers int `yaml:"workers"`
 
 	// Patience is how long the loop waits for Entra to show what it was told.
@@ -153,7 +153,7 @@ func defaults() Config {
 		Entra:           Entra{Cloud: Global},
 		Log:             Log{Level: Level(slog.LevelInfo), Format: Text},
 		ShutdownTimeout: 20 * time.Second,
-		Workers:         4,
+		Workers:         32,
 	}
 }
 

@@ -87,7 +87,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Log:             config.Log{Level: config.Level(slog.LevelInfo), Format: config.Text},
 		ShutdownTimeout: 20 * time.Second,
-		Workers:         4,
+		Workers:         32,
 	}
 	if diff := cmp.Diff(want, cfg, cmpopts.IgnoreTypes(config.CredentialFile{}), cmpopts.IgnoreUnexported(config.Credential{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

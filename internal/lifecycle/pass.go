@@ -51,7 +51,8 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if !ps.want.Open {
 		priority = contractor.PriorityClose
 	}
-	runCtx, leave := l.running.enter(contractor.WithPriority(ctx, priority), p.ID, ps.closes(), ps.deadline())
+	runCtx := contractor.WithVendor(contractor.WithPriority(ctx, priority), ps.vendor())
+	runCtx, leave := l.running.enter(runCtx, p.ID, ps.closes(), ps.deadline())
 	err = ps.run(runCtx)
 	interrupted := runCtx.Err() != nil && ctx.Err() == nil
 	leave()
@@ -66,6 +67,18 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 		return p.NextAt, err
 	}
 	return ps.finish(ctx)
+}
+
+// vendor is whose work the pass is in Entra's quota: a live engagement's, else the last one's.
+func (ps *pass) vendor() string {
+	name := ""
+	for _, ev := range ps.want.Evaluations {
+		name = ev.Vendor
+		if ev.Status == contractor.StatusActive || ev.Status == contractor.StatusExpiring {
+			break
+		}
+	}
+	return name
 }
 
 // closes reports whether the pass is closing work, which nothing may interrupt.
