@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -46,70 +48,81 @@ func contractorBody(n int64) string {
 // fill stores n Users, without HTTP and without waiting for each.
 func (w *world) fill(b *testing.B, n int) []string {
 	b.Helper()
+	all := prepared(b, n)
+	clients(b, 64, n, func(i int64) { w.put(b, &all[i-1]) })
 	ids := make([]string, n)
-	var next atomic.Int64
-	errs := make(chan error, 64)
-	for range cap(errs) {
-		go func() {
-			for {
-				i := next.Add(1)
-				if i > int64(n) {
-					errs <- nil
-					return
-				}
-				e, err := w.put(i)
-				if err != nil {
-					errs <- err
-					return
-				}
-				ids[i-1] = e.ID
-			}
-		}()
-	}
-	for range cap(errs) {
-		if err := <-errs; err != nil {
-			b.Fatal(err)
-		}
+	for i := range all {
+		ids[i] = all[i].ID
 	}
 	return ids
 }
 
-// put stores one User as the door would.
-func (w *world) put(n int64) (contractor.Engagement, error) {
-	v, _ := w.vendors.Load("acme")
-	now := time.Now().UTC()
-	id := uuid.NewString()
-	out, err := scim.Normalise(v.(*contractor.Vendor), []byte(contractorBody(n)))
+// prepared are Users as the door would store them.
+func prepared(b *testing.B, n int) []contractor.Engagement {
+	b.Helper()
+	reader, err := scim.NewReader(acme())
 	if err != nil {
-		return contractor.Engagement{}, err
+		b.Fatal(err)
 	}
-	resource := strings.Replace(string(out.Resource), `],`, `],"id":"`+id+`",`, 1)
-	e := contractor.Engagement{ID: id, Vendor: "acme", Record: out.Record, Resource: []byte(resource), Version: 1, Created: now, Modified: now, EndSetAt: now}
-	return w.store.Create(context.Background(), e, 0, audit.Event{
-		Time: now, Kind: "engagement.created", Actor: audit.Actor{Kind: audit.ActorVendor, Name: "acme"}, Outcome: audit.Done, Engagement: id, Vendor: "acme",
-		Detail: []byte(`{"token":"token-of-acme","changed":["userName","emails"]}`), Personal: []byte(`{"userName":"x","email":"x"}`),
-	})
+	now := time.Now().UTC()
+	all := make([]contractor.Engagement, n)
+	for i := range all {
+		out, err := reader.Normalise([]byte(contractorBody(int64(i + 1))))
+		if err != nil {
+			b.Fatal(err)
+		}
+		id := uuid.NewString()
+		all[i] = contractor.Engagement{ID: id, Vendor: "acme", Record: out.Record, Version: 1, Created: now, Modified: now, EndSetAt: now}
+		all[i].Resource = []byte(strings.Replace(string(out.Resource), `],`, `],"id":"`+id+`",`, 1))
+	}
+	return all
 }
 
-// clients runs f in so many goroutines at once, and reports requests a second.
-func clients(b *testing.B, n int, f func(i int64)) {
+// put stores one User.
+func (w *world) put(b *testing.B, e *contractor.Engagement) {
+	_, err := w.store.Create(context.Background(), *e, 0, audit.Event{
+		Time: e.Created, Kind: "engagement.created", Actor: audit.Actor{Kind: audit.ActorVendor, Name: "acme"}, Outcome: audit.Done, Engagement: e.ID, Vendor: "acme",
+		Detail:   []byte(`{"token":"token-of-acme","changed":["userName","emails"]}`),
+		Personal: []byte(`{"userName":"worker@acme.example","email":"worker@acme.example","name":"Worker Number"}`),
+	})
+	if err != nil {
+		b.Error(err)
+	}
+}
+
+// clients calls f for 1 to total, in n goroutines at once.
+func clients(b *testing.B, n, total int, f func(i int64)) {
 	b.Helper()
 	var next atomic.Int64
-	done := make(chan struct{})
-	b.ResetTimer()
+	var wg sync.WaitGroup
 	for range n {
-		go func() {
-			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(total); i = next.Add(1) {
 				f(i)
 			}
-			done <- struct{}{}
-		}()
+		})
 	}
-	for range n {
-		<-done
+	wg.Wait()
+}
+
+// measure runs a benchmark by 1 and by 64 clients, and reports requests a second and the 99th percentile.
+func measure(b *testing.B, run func(b *testing.B) func(i int64)) {
+	for _, n := range []int{1, 64} {
+		b.Run(fmt.Sprintf("clients=%d", n), func(b *testing.B) {
+			f := run(b)
+			took := make([]time.Duration, b.N)
+			b.ResetTimer()
+			clients(b, n, b.N, func(i int64) {
+				begun := time.Now()
+				f(i)
+				took[i-1] = time.Since(begun)
+			})
+			b.StopTimer()
+			slices.Sort(took)
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
 	}
-	b.StopTimer()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 }
 
 // caller makes requests over kept connections.
@@ -142,12 +155,6 @@ func (w *world) caller(b *testing.B) func(method, path, body string, want int) {
 	}
 }
 
-func perClients(b *testing.B, run func(b *testing.B, clients int)) {
-	for _, n := range []int{1, 64} {
-		b.Run(fmt.Sprintf("clients=%d", n), func(b *testing.B) { run(b, n) })
-	}
-}
-
 // BenchmarkHTTPHello is the ceiling of reads.
 func BenchmarkHTTPHello(b *testing.B) {
 	e := echo.New()
@@ -156,28 +163,22 @@ func BenchmarkHTTPHello(b *testing.B) {
 	b.Cleanup(server.Close)
 	w := &world{t: b, server: server, tokens: map[string]string{"acme": "x"}}
 	call := w.caller(b)
-	perClients(b, func(b *testing.B, n int) {
-		clients(b, n, func(int64) { call("GET", "/hello", "", 200) })
-	})
+	measure(b, func(*testing.B) func(int64) { return func(int64) { call("GET", "/hello", "", 200) } })
 }
 
 // BenchmarkStoreCreate is the ceiling of writes: the same rows without the door.
 func BenchmarkStoreCreate(b *testing.B) {
-	perClients(b, func(b *testing.B, n int) {
-		w := openBench(b)
-		clients(b, n, func(i int64) {
-			if _, err := w.put(i); err != nil {
-				b.Error(err)
-			}
-		})
+	measure(b, func(b *testing.B) func(int64) {
+		w, all := openBench(b), prepared(b, b.N)
+		return func(i int64) { w.put(b, &all[i-1]) }
 	})
 }
 
 func BenchmarkHTTPCreate(b *testing.B) {
-	perClients(b, func(b *testing.B, n int) {
+	measure(b, func(b *testing.B) func(int64) {
 		w := openBench(b)
 		call := w.caller(b)
-		clients(b, n, func(i int64) { call("POST", scim.Base+"/Users", contractorBody(i), 201) })
+		return func(i int64) { call("POST", scim.Base+"/Users", contractorBody(i), 201) }
 	})
 }
 
@@ -187,8 +188,8 @@ func BenchmarkHTTPGet(b *testing.B) {
 	w := openBench(b)
 	ids := w.fill(b, benchUsers)
 	call := w.caller(b)
-	perClients(b, func(b *testing.B, n int) {
-		clients(b, n, func(i int64) { call("GET", scim.Base+"/Users/"+ids[i%benchUsers], "", 200) })
+	measure(b, func(*testing.B) func(int64) {
+		return func(i int64) { call("GET", scim.Base+"/Users/"+ids[i%benchUsers], "", 200) }
 	})
 }
 
@@ -196,10 +197,10 @@ func BenchmarkHTTPFilterUserName(b *testing.B) {
 	w := openBench(b)
 	w.fill(b, benchUsers)
 	call := w.caller(b)
-	perClients(b, func(b *testing.B, n int) {
-		clients(b, n, func(i int64) {
+	measure(b, func(*testing.B) func(int64) {
+		return func(i int64) {
 			call("GET", fmt.Sprintf("%s/Users?filter=userName+eq+%%22worker.%08d%%40acme.example%%22", scim.Base, i%benchUsers+1), "", 200)
-		})
+		}
 	})
 }
 
@@ -207,26 +208,26 @@ func BenchmarkHTTPList100(b *testing.B) {
 	w := openBench(b)
 	w.fill(b, benchUsers)
 	call := w.caller(b)
-	perClients(b, func(b *testing.B, n int) {
-		clients(b, n, func(i int64) {
+	measure(b, func(*testing.B) func(int64) {
+		return func(i int64) {
 			call("GET", fmt.Sprintf("%s/Users?startIndex=%d&count=100", scim.Base, i%9*100+1), "", 200)
-		})
+		}
 	})
 }
 
 func BenchmarkHTTPPatchActive(b *testing.B) {
-	w := openBench(b)
-	ids := w.fill(b, benchUsers)
-	call := w.caller(b)
 	off, on := patchBody(`{"op":"replace","path":"active","value":false}`), patchBody(`{"op":"replace","path":"active","value":true}`)
-	perClients(b, func(b *testing.B, n int) {
-		clients(b, n, func(i int64) {
+	measure(b, func(b *testing.B) func(int64) {
+		w := openBench(b)
+		ids := w.fill(b, benchUsers)
+		call := w.caller(b)
+		return func(i int64) {
 			body := off
 			if i/benchUsers%2 == 1 {
 				body = on
 			}
 			call("PATCH", scim.Base+"/Users/"+ids[i%benchUsers], body, 200)
-		})
+		}
 	})
 }
 
