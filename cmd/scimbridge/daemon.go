@@ -253,7 +253,7 @@ func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Ac
 	now := time.Now()
 	last, err := d.store.Revision(ctx, "")
 	var ce *contractor.Error
-	if err != nil && !(errors.As(err, &ce) && ce.Code == contractor.CodeNotFound) {
+	if err != nil && (!errors.As(err, &ce) || ce.Code != contractor.CodeNotFound) {
 		return err
 	}
 	revision, err := d.store.AddRevision(ctx, actor, string(m.Source()), "loaded from "+d.config.Mapping)

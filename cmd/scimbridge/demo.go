@@ -99,7 +99,7 @@ func setStage(ctx context.Context, seed uint64) (_ *stage, err error) {
 	if err != nil {
 		return st, err
 	}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil)) // the timeline below is the demo's log
+	log := slog.New(slog.DiscardHandler) // the timeline below is the demo's log
 	st.daemon, err = start(ctx, options{config: cfg, log: log})
 	if err != nil {
 		return st, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func (st *stage) summary(ctx context.Context, out io.Writer, ends map[string]tim
 			throttled++
 		case c.Status >= 500:
 			broken++
-		case c.Method != "GET" && c.Status < 300:
+		case c.Method != http.MethodGet && c.Status < 300:
 			writes++
 		}
 	}
@@ -153,7 +154,7 @@ func doorClaim(s emulator.State, calls []emulator.Call, name, mail string, end t
 		return claim{false, name + ": no guest was ever there"}
 	}
 	for _, c := range calls {
-		if c.Method == "PATCH" && strings.HasSuffix(c.Path, "/users/"+g.ID) && c.Done && strings.Contains(c.Body, "accountEnabled") && strings.Contains(c.Body, "false") {
+		if c.Method == http.MethodPatch && strings.HasSuffix(c.Path, "/users/"+g.ID) && c.Done && strings.Contains(c.Body, "accountEnabled") && strings.Contains(c.Body, "false") {
 			late := c.Time.Sub(end)
 			return claim{late >= 0 && late < 5*time.Second && !g.Enabled, fmt.Sprintf("%s: sign-in disabled %.1f s after the contract's end, and still", name, late.Seconds())}
 		}
@@ -169,7 +170,7 @@ func unbroken(s emulator.State, calls []emulator.Call, mail string) claim {
 	}
 	adds := map[string]int{}
 	for _, c := range calls {
-		if c.Method == "POST" && c.Done && strings.HasSuffix(c.Path, "/members/$ref") && strings.Contains(c.Body, g.ID) {
+		if c.Method == http.MethodPost && c.Done && strings.HasSuffix(c.Path, "/members/$ref") && strings.Contains(c.Body, g.ID) {
 			adds[c.Path]++
 		}
 	}
@@ -202,9 +203,9 @@ func orderClaim(s emulator.State, calls []emulator.Call) claim {
 		disabled := false
 		for _, c := range calls {
 			switch {
-			case c.Done && c.Method == "PATCH" && strings.HasSuffix(c.Path, "/users/"+u.ID) && strings.Contains(c.Body, "accountEnabled"):
+			case c.Done && c.Method == http.MethodPatch && strings.HasSuffix(c.Path, "/users/"+u.ID) && strings.Contains(c.Body, "accountEnabled"):
 				disabled = true
-			case c.Done && c.Method == "DELETE" && strings.HasSuffix(c.Path, "/users/"+u.ID) && !disabled:
+			case c.Done && c.Method == http.MethodDelete && strings.HasSuffix(c.Path, "/users/"+u.ID) && !disabled:
 				return claim{false, "a guest was deleted before its sign-in was disabled"}
 			}
 		}

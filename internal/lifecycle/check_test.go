@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +85,7 @@ func (w *world) checkTenant() {
 	}
 	for _, c := range w.tenant.Calls() {
 		for i := range s.Users {
-			if u := &s.Users[i]; !u.Guest && c.Done && c.Method != "GET" && strings.HasPrefix(strings.TrimPrefix(c.Path, "/v1.0"), "/users/"+u.ID) {
+			if u := &s.Users[i]; !u.Guest && c.Done && c.Method != http.MethodGet && strings.HasPrefix(strings.TrimPrefix(c.Path, "/v1.0"), "/users/"+u.ID) {
 				w.t.Errorf("%s %s changed a member", c.Method, c.Path)
 			}
 		}

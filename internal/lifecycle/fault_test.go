@@ -134,13 +134,13 @@ func rounds(t *testing.T, few int) (n int, base uint64) {
 func TestUnkindest(t *testing.T) {
 	n, base := rounds(t, 12)
 	for i := range n {
-		seed := base + uint64(i) //nolint:gosec // small
+		seed := base + uint64(i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, emulator.Config{Seed: seed, Throttle: 0.15, ServerError: 0.1, Lag: 10 * time.Second})
 				defer func() { w.stopRun() }()
-				life(w, rand.New(rand.NewPCG(seed, 1))) //nolint:gosec // a test's dice
+				life(w, rand.New(rand.NewPCG(seed, 1)))
 			})
 		})
 	}

@@ -16,9 +16,14 @@ import (
 // lookSoon is the first pause before reading back what Entra may not show yet.
 const lookSoon = time.Second
 
-// readBack is when to look again for a write made at: soon at first, then at doubling distances.
+// readBack is when to look again for a write made at: soon at first, then at doubling distances, up to half a minute for the
+// first ten minutes of a closing, up to a quarter of an hour otherwise.
 func (ps *pass) readBack(at time.Time) time.Duration {
-	return min(max(ps.now.Sub(at), lookSoon), 15*time.Minute)
+	age, limit := ps.now.Sub(at), 15*time.Minute
+	if ps.closing() && age < 10*time.Minute {
+		limit = 30 * time.Second
+	}
+	return min(max(age, lookSoon), limit)
 }
 
 // settleGuest finds the person's guest, or invites it where one is wanted. here is false where there is none to work on; the

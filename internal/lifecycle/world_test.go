@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -82,6 +81,13 @@ type world struct {
 	path    string
 	stopRun func()
 	vendors map[string]string // engagement id -> vendor
+	former  map[string]*mapper.Mapping
+}
+
+// formerRules finds a mapping that was in force.
+func (w *world) formerRules(revision string) (lifecycle.Rules, bool) {
+	m, known := w.former[revision]
+	return m, known
 }
 
 func newWorld(t *testing.T, cfg emulator.Config) *world {
@@ -103,7 +109,7 @@ func newWorldOf(t *testing.T, cfg emulator.Config, mapping string) *world {
 	must(t, err)
 	m, problems := mapper.Parse("mapping.yaml", []byte(mapping))
 	must(t, problems.Err())
-	w := &world{t: t, tenant: tenant, mapping: m, tokens: map[string]string{}, vendors: map[string]string{}, path: filepath.Join(t.TempDir(), "world.db")}
+	w := &world{t: t, tenant: tenant, mapping: m, tokens: map[string]string{}, vendors: map[string]string{}, former: map[string]*mapper.Mapping{}, path: filepath.Join(t.TempDir(), "world.db")}
 	w.start()
 	for _, v := range m.Vendors() {
 		w.tokens[v] = scim.NewToken()
@@ -123,14 +129,14 @@ func must(t testing.TB, err error) {
 // start opens the store and runs the loop, as a process does that begins.
 func (w *world) start() {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	store, err := db.Open(ctx, db.Config{Path: w.path})
 	must(w.t, err)
 	graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
 	must(w.t, err)
 	loop, err := lifecycle.New(lifecycle.Config{
 		Store: store, Directory: graph, Logger: log, Workers: 4, Poll: time.Hour, Skew: graph.ClockSkew,
-		Rules: func() lifecycle.Rules { return w.mapping },
+		Rules: func() lifecycle.Rules { return w.mapping }, Former: func(r string) (lifecycle.Rules, bool) { return w.formerRules(r) },
 	})
 	must(w.t, err)
 	door, err := scim.New(scim.Config{
@@ -301,18 +307,6 @@ func (w *world) holds(mail string) []string {
 	}
 	slices.Sort(held)
 	return held
-}
-
-// wait lets fake time pass until the condition holds; it fails after limit.
-func (w *world) wait(limit time.Duration, what string, ok func() bool) {
-	w.t.Helper()
-	begin := time.Now()
-	for !ok() {
-		if time.Since(begin) > limit {
-			w.t.Fatalf("after %s still not: %s\n%s", limit, what, w.tell())
-		}
-		w.pass(250 * time.Millisecond)
-	}
 }
 
 // tell prints the journal and the tenant, for a failing test.
