@@ -1,6 +1,9 @@
 package contractor
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // CAState says whether a conditional access policy acts on sign-ins.
 type CAState string
@@ -100,13 +103,45 @@ func (g CAGrant) IsZero() bool { return len(g.Controls) == 0 && g.Strength == ""
 
 // CASession bounds the session that a sign-in begins.
 type CASession struct {
-	Frequency         time.Duration `json:"signInFrequency,omitempty"`   // nanoseconds; whole hours or days; 0: not bounded
+	Frequency         time.Duration `json:"-"`                           // whole hours or days; 0: not bounded. In JSON "12h0m0s"
 	EveryTime         bool          `json:"everyTime,omitempty"`         // signInFrequency of every time
 	PersistentBrowser string        `json:"persistentBrowser,omitempty"` // never, always; "": the tenant's default
 }
 
 // IsZero reports whether the session is not bounded.
 func (s CASession) IsZero() bool { return s == CASession{} }
+
+// MarshalJSON writes the frequency as people do.
+func (s CASession) MarshalJSON() ([]byte, error) {
+	type plain CASession
+	w := struct {
+		plain
+		Frequency string `json:"signInFrequency,omitempty"`
+	}{plain: plain(s)}
+	if s.Frequency > 0 {
+		w.Frequency = s.Frequency.String()
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (s *CASession) UnmarshalJSON(b []byte) error {
+	type plain CASession
+	var w struct {
+		plain
+		Frequency string `json:"signInFrequency"`
+	}
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	*s = CASession(w.plain)
+	if w.Frequency == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(w.Frequency)
+	s.Frequency = d
+	return err
+}
 
 // LocationKind is the kind of a named location.
 type LocationKind string

@@ -53,7 +53,9 @@ type WatchConfig struct {
 	Store  WatchStore
 	Reader ActivityReader
 	Logger *slog.Logger
-	AppID  string // application id of the bridge: its own changes raise no alarm
+	// AppID tells the application id of the bridge, whose own changes raise no alarm. It is asked until it answers; before
+	// that nothing is read. *entra.Client's AppID fits.
+	AppID func(ctx context.Context) (string, error)
 
 	// TrustedApps are further application ids whose changes raise no alarm, such as the HR system's.
 	TrustedApps []string
@@ -123,12 +125,13 @@ type Watch struct {
 	quiet time.Time // last look at invitations and tokens
 	prune time.Time
 	told  string    // the error that was logged last
+	app   string    // our own application id, once known
 	noUse time.Time // until when signInActivity is not asked: a permission or licence is missing
 }
 
 // NewWatch checks the configuration and fills the defaults.
 func NewWatch(c WatchConfig) (*Watch, error) {
-	if c.Store == nil || c.Reader == nil || c.Logger == nil || c.AppID == "" {
+	if c.Store == nil || c.Reader == nil || c.Logger == nil || c.AppID == nil {
 		return nil, errors.New("lifecycle: the watch needs Store, Reader, Logger and AppID")
 	}
 	names := map[string]bool{}
@@ -234,6 +237,12 @@ func (w *Watch) Pass(ctx context.Context) WatchPass {
 		}
 	}
 	p := WatchPass{Through: map[contractor.ActivityLog]time.Time{}}
+	if w.app == "" {
+		if w.app, p.Err = w.AppID(ctx); p.Err != nil {
+			p.Took = time.Since(began)
+			return p
+		}
+	}
 	var errs []error
 	for _, log := range []contractor.ActivityLog{contractor.LogSignIns, contractor.LogAudits} {
 		errs = append(errs, w.read(ctx, log, now, &p))

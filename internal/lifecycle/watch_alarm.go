@@ -120,7 +120,7 @@ func (w *Watch) foreign(a contractor.Activity) bool {
 	case "user":
 		return true
 	case "app":
-		return !strings.EqualFold(a.By.ID, w.AppID) && !slices.ContainsFunc(w.TrustedApps, func(id string) bool { return strings.EqualFold(id, a.By.ID) })
+		return !strings.EqualFold(a.By.ID, w.app) && !slices.ContainsFunc(w.TrustedApps, func(id string) bool { return strings.EqualFold(id, a.By.ID) })
 	}
 	return false
 }

@@ -23,6 +23,8 @@ import (
 
 const bridgeApp = "5c1b1d9e-0000-4000-8000-00000000c1e7"
 
+func itself(context.Context) (string, error) { return bridgeApp, nil }
+
 // logged is an entry of a tenant's log, and when it can first be read.
 type logged struct {
 	contractor.Activity
@@ -125,7 +127,7 @@ func (x *watched) restart() {
 		x.t.Fatal(err)
 	}
 	c := lifecycle.WatchConfig{
-		Store: x.store, Reader: x.log, Logger: slog.New(slog.NewTextHandler(x.t.Output(), nil)), AppID: bridgeApp,
+		Store: x.store, Reader: x.log, Logger: slog.New(slog.NewTextHandler(x.t.Output(), nil)), AppID: itself,
 		OnAlarm: func(a contractor.Alarm) { x.told = append(x.told, a) },
 	}
 	if x.edit != nil {
@@ -704,7 +706,7 @@ func TestWatchAsksNotForWhatIsForbidden(t *testing.T) {
 		x.person("ann", guestID(1), closedAgo(time.Hour))
 		asked := 0
 		x.watch, _ = lifecycle.NewWatch(lifecycle.WatchConfig{
-			Store: x.store, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), AppID: bridgeApp,
+			Store: x.store, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), AppID: itself,
 			Reader: refusing{x.log, &asked},
 		})
 		for range 3 {
@@ -729,12 +731,12 @@ func (r refusing) LastSuccess(context.Context, string) (time.Time, error) {
 }
 
 func TestNewWatchRefuses(t *testing.T) {
-	good := lifecycle.WatchConfig{Store: (*db.Store)(nil), Reader: &tenantLog{}, Logger: slog.New(slog.DiscardHandler), AppID: bridgeApp}
+	good := lifecycle.WatchConfig{Store: (*db.Store)(nil), Reader: &tenantLog{}, Logger: slog.New(slog.DiscardHandler), AppID: itself}
 	for name, change := range map[string]func(*lifecycle.WatchConfig){
 		"NoStore":             func(c *lifecycle.WatchConfig) { c.Store = nil },
 		"NoReader":            func(c *lifecycle.WatchConfig) { c.Reader = nil },
 		"NoLogger":            func(c *lifecycle.WatchConfig) { c.Logger = nil },
-		"NoAppID":             func(c *lifecycle.WatchConfig) { c.AppID = "" },
+		"NoAppID":             func(c *lifecycle.WatchConfig) { c.AppID = nil },
 		"TwoSinksOfOneName":   func(c *lifecycle.WatchConfig) { c.Sinks = []lifecycle.AlarmSink{&sink{name: "a"}, &sink{name: "a"}} },
 		"KeptShorterThanRead": func(c *lifecycle.WatchConfig) { c.Bounds.For = time.Hour },
 		"NegativeOverlap":     func(c *lifecycle.WatchConfig) { c.Overlap = -1 },
@@ -749,4 +751,25 @@ func TestNewWatchRefuses(t *testing.T) {
 	if _, err := lifecycle.NewWatch(good); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestWatchReadsNothingBeforeItKnowsItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known := false
+		x := newWatched(t, func(c *lifecycle.WatchConfig) {
+			c.AppID = func(context.Context) (string, error) {
+				if !known {
+					return "", errors.New("no token")
+				}
+				return bridgeApp, nil
+			}
+		})
+		if p := x.watch.Pass(t.Context()); p.Err == nil || x.log.calls != 0 {
+			t.Errorf("%+v after %d calls", p, x.log.calls)
+		}
+		known = true
+		if x.pass(); x.log.calls == 0 {
+			t.Error("nothing was read")
+		}
+	})
 }

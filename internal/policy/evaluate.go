@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -240,7 +241,24 @@ func FromLog(a contractor.Activity, groups []string) SignIn {
 	if ip, err := netip.ParseAddr(a.IP); err == nil {
 		s.IP = ip
 	}
+	if word := trustWord(a.Device["trustType"]); word != a.Device["trustType"] {
+		s.Device = maps.Clone(a.Device)
+		s.Device["trustType"] = word
+	}
 	return s
+}
+
+// trustWord turns the log's words for the registration of a device into those of device filters.
+func trustWord(logged string) string {
+	switch strings.ToLower(logged) {
+	case "azure ad joined", "microsoft entra joined":
+		return "AzureAD"
+	case "hybrid azure ad joined", "microsoft entra hybrid joined":
+		return "ServerAD"
+	case "azure ad registered", "microsoft entra registered":
+		return "Workplace"
+	}
+	return logged
 }
 
 // Hit is what one policy would have made of recent sign-ins.

@@ -197,3 +197,18 @@ func TestClientAppOf(t *testing.T) {
 		}
 	}
 }
+
+func TestFromLog(t *testing.T) {
+	s := policy.FromLog(contractor.Activity{
+		Guest: "g", Person: "p", AppID: "A1", ClientApp: "IMAP4", Country: "DE", IP: "203.0.113.7", HomeTenant: acme, Risk: "high", Platform: "iOS",
+		Device: map[string]string{"trustType": "Hybrid Azure AD joined", "isCompliant": "True"},
+	}, []string{groupBase})
+	if s.External != "b2bCollaborationGuest" || s.AppID != "a1" || s.ClientApp != "other" || s.IP.String() != "203.0.113.7" || s.Device["trustType"] != "ServerAD" || s.Device["isCompliant"] != "True" {
+		t.Errorf("%+v", s)
+	}
+	devices := byMFA()
+	devices.State, devices.Grant, devices.Devices = contractor.CAOn, contractor.CAGrant{Controls: []string{"block"}}, contractor.CADevices{Mode: "exclude", Rule: `device.trustType -eq "ServerAD"`}
+	if by, _ := policy.Forbids([]contractor.CAPolicy{devices}, nil, s); len(by) != 0 {
+		t.Errorf("a joined device is forbidden by %v", by)
+	}
+}

@@ -116,7 +116,7 @@ func Plan(want *contractor.ConditionalAccess, have Tenant, opts Options) Result 
 		want = &contractor.ConditionalAccess{}
 	}
 	p := &planner{
-		checks: checks{want: want, have: have}, opts: opts, names: namesOf(want, have),
+		checks: checks{want: want, have: have}, opts: opts, names: NamesOf(want, have),
 		now: places{}, then: places{}, ids: map[string]string{}, kept: map[string]bool{},
 	}
 	for _, l := range have.Locations {
@@ -410,7 +410,7 @@ func (p *planner) warnings(want contractor.CAPolicy) []string {
 		l := p.then[id]
 		return l.Kind == contractor.LocationCountries && !l.IncludeUnknown
 	}) {
-		list = append(list, "addresses of no known country count as outside; many mobile and IPv6 addresses are such")
+		list = append(list, "addresses of no known country, such as some mobile and IPv6 ones, count as outside; include_unknown: true lets them in")
 	}
 	return list
 }

@@ -293,8 +293,8 @@ func each(list []string, f func(string) string) []string {
 	return out
 }
 
-// namesOf collects what a plan can name.
-func namesOf(want *contractor.ConditionalAccess, have Tenant) Names {
+// NamesOf collects the names of what is declared and what the tenant has.
+func NamesOf(want *contractor.ConditionalAccess, have Tenant) Names {
 	n := Names{
 		Locations: map[string]contractor.NamedLocation{}, Groups: map[string]string{}, Tenants: map[string]string{}, Strengths: map[string]string{},
 	}
