@@ -96,11 +96,11 @@ const (
 // Severity of an alarm.
 type Severity string
 
-// Critical: somebody may have access who must not. Warning: look today. Notice: look some day.
+// SeverityCritical: somebody may have access who must not. SeverityWarning: look today. SeverityNotice: look some day.
 const (
-	Critical Severity = "critical"
-	Warning  Severity = "warning"
-	Notice   Severity = "notice"
+	SeverityCritical Severity = "critical"
+	SeverityWarning  Severity = "warning"
+	SeverityNotice   Severity = "notice"
 )
 
 // Evidence is one entry of a log that an alarm rests on.

@@ -62,7 +62,7 @@ func activityIDs(list []contractor.Activity) []string {
 
 func alarm(key, evidence string) contractor.Alarm {
 	return contractor.Alarm{
-		Key: key, Kind: contractor.AlarmSignInAfterEnd, Severity: contractor.Critical, Words: "a sign-in worked after the end", Next: "scimbridge contractor show x",
+		Key: key, Kind: contractor.AlarmSignInAfterEnd, Severity: contractor.SeverityCritical, Words: "a sign-in worked after the end", Next: "scimbridge contractor show x",
 		First: noon, Last: noon, Evidence: []contractor.Evidence{{Log: contractor.LogSignIns, ID: evidence, At: noon, Words: "from DE"}}, Personal: map[string]string{"ip": "203.0.113.7"},
 	}
 }
@@ -299,7 +299,7 @@ func testAlarms(t *testing.T, open opener) {
 			t.Errorf("what happened after the acknowledgement raised nothing")
 		}
 		counts, err := s.OpenAlarms(t.Context())
-		if err != nil || counts[contractor.Critical] != 1 {
+		if err != nil || counts[contractor.SeverityCritical] != 1 {
 			t.Errorf("%v, %v", counts, err)
 		}
 	})

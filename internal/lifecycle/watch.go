@@ -309,7 +309,7 @@ func (w *Watch) pruneAll(ctx context.Context, now time.Time, p *WatchPass) error
 			continue
 		}
 		a := contractor.Alarm{
-			Key: "overflow/" + string(log), Kind: contractor.AlarmActivityOverflow, Severity: contractor.Notice, First: now, Last: now,
+			Key: "overflow/" + string(log), Kind: contractor.AlarmActivityOverflow, Severity: contractor.SeverityNotice, First: now, Last: now,
 			Words:    fmt.Sprintf("the %s log of our guests has more than %d entries in %s: the oldest were deleted before their time", log, w.Bounds.Rows, days(w.Bounds.For)),
 			Evidence: []contractor.Evidence{{At: now, ID: now.Format(time.DateOnly), Words: fmt.Sprintf("%d entries deleted", deleted)}},
 			Next:     "raise watch.keep_rows in scimbridge.yaml, or lower watch.keep",

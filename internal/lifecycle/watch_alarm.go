@@ -71,18 +71,18 @@ func (w *Watch) judgeSignIn(a contractor.Activity, g contractor.WatchedGuest) []
 	}
 	var out []contractor.Alarm
 	if over := g.Over(); !over.IsZero() && a.At.After(over.Add(w.Slack)) {
-		alarm := about(a, g, contractor.AlarmSignInAfterEnd, contractor.Critical, "")
+		alarm := about(a, g, contractor.AlarmSignInAfterEnd, contractor.SeverityCritical, "")
 		alarm.Words = fmt.Sprintf("a sign-in to %q worked at %s, after access had ended at %s", a.What, stamp(a.At), stamp(over))
 		alarm.Next = "scimbridge contractor show " + a.Person + ", then scimbridge drift --repair " + a.Person + " to close the door again"
 		out = append(out, alarm)
 	}
 	if w.Forbids != nil {
 		if by, enforced := w.Forbids(a, g.Groups); len(by) > 0 {
-			alarm := about(a, g, contractor.AlarmForbiddenSignIn, contractor.Warning, "/"+strings.Join(by, ",")+"/"+a.Country+"/"+a.ClientApp)
+			alarm := about(a, g, contractor.AlarmForbiddenSignIn, contractor.SeverityWarning, "/"+strings.Join(by, ",")+"/"+a.Country+"/"+a.ClientApp)
 			alarm.Words = fmt.Sprintf("a sign-in from %s with %s worked, which policy %s forbids", orWord(a.Country, "an unknown country"), orWord(a.ClientApp, "an unknown client"), strings.Join(by, " and "))
 			alarm.Next = "scimbridge policy plan: the policy is in report-only; switch it on once the plan shows that it hits nobody else"
 			if enforced {
-				alarm.Severity = contractor.Critical
+				alarm.Severity = contractor.SeverityCritical
 				alarm.Next = "scimbridge policy plan: the policy is declared on, and the tenant does not enforce it"
 			}
 			out = append(out, alarm)
@@ -96,7 +96,7 @@ func (w *Watch) judgeChange(a contractor.Activity, g contractor.WatchedGuest) (c
 	if !a.OK || !w.foreign(a) || a.By.ID == a.Guest {
 		return contractor.Alarm{}, false
 	}
-	alarm := about(a, g, contractor.AlarmChangedByOther, contractor.Warning, "/"+a.By.Kind+"/"+a.By.ID+"/"+a.What)
+	alarm := about(a, g, contractor.AlarmChangedByOther, contractor.SeverityWarning, "/"+a.By.Kind+"/"+a.By.ID+"/"+a.What)
 	who := "user " + a.By.ID
 	if a.By.Kind == "app" {
 		who = "application " + orWord(a.By.Name, a.By.ID) + " (" + a.By.ID + ")"
@@ -109,7 +109,7 @@ func (w *Watch) judgeChange(a contractor.Activity, g contractor.WatchedGuest) (c
 	alarm.Words = fmt.Sprintf("%s did %q to a guest of ours at %s", who, a.What, stamp(a.At))
 	alarm.Next = "scimbridge drift " + a.Person + " shows what differs; drift --repair " + a.Person + " undoes it"
 	if strings.Contains(strings.ToLower(a.What), "role") {
-		alarm.Severity = contractor.Critical // a guest with a directory role is no longer ours to touch
+		alarm.Severity = contractor.SeverityCritical // a guest with a directory role is no longer ours to touch
 	}
 	return alarm, true
 }
@@ -144,7 +144,7 @@ func (w *Watch) policyAlarms(ctx context.Context, entries []contractor.Activity)
 				continue
 			}
 			a.Person = ""
-			alarm := about(a, contractor.WatchedGuest{}, contractor.AlarmPolicyChanged, contractor.Critical, m.Kind+"/"+m.Name)
+			alarm := about(a, contractor.WatchedGuest{}, contractor.AlarmPolicyChanged, contractor.SeverityCritical, m.Kind+"/"+m.Name)
 			alarm.Words = fmt.Sprintf("somebody did %q to our %s %s at %s", a.What, m.Kind, m.Name, stamp(a.At))
 			alarm.Next = "scimbridge policy plan shows what differs; policy apply puts it back"
 			if a.By.Name != "" && a.By.Kind == "user" {
@@ -244,7 +244,7 @@ func burst(sorted []contractor.Activity, b Burst) []contractor.Activity {
 
 func burstAlarm(hot []contractor.Activity, g contractor.WatchedGuest, kind contractor.AlarmKind, b Burst) contractor.Alarm {
 	first, last := hot[0], hot[len(hot)-1]
-	alarm := about(last, g, kind, contractor.Warning, "")
+	alarm := about(last, g, kind, contractor.SeverityWarning, "")
 	alarm.First, alarm.Count, alarm.Evidence = first.At, len(hot), nil
 	for _, a := range hot {
 		alarm.Evidence = append(alarm.Evidence, evidence(a))
@@ -256,7 +256,7 @@ func burstAlarm(hot []contractor.Activity, g contractor.WatchedGuest, kind contr
 			alarm.Words += ", from several countries"
 		}
 	case len(hot) < b.Count:
-		alarm.Severity = contractor.Critical
+		alarm.Severity = contractor.SeverityCritical
 		alarm.Words = fmt.Sprintf("a sign-in at high risk worked at %s", stamp(last.At))
 	default:
 		alarm.Words = fmt.Sprintf("%d risky sign-ins between %s and %s", len(hot), stamp(first.At), stamp(last.At))
@@ -268,7 +268,7 @@ func burstAlarm(hot []contractor.Activity, g contractor.WatchedGuest, kind contr
 // gap tells that part of a log is lost: the watch was down for longer than the tenant keeps it.
 func (w *Watch) gap(ctx context.Context, log contractor.ActivityLog, from, to time.Time, p *WatchPass) error {
 	a := contractor.Alarm{
-		Key: "gap/" + string(log) + "/" + from.Format(time.RFC3339), Kind: contractor.AlarmActivityGap, Severity: contractor.Warning, First: from, Last: to, Once: true,
+		Key: "gap/" + string(log) + "/" + from.Format(time.RFC3339), Kind: contractor.AlarmActivityGap, Severity: contractor.SeverityWarning, First: from, Last: to, Once: true,
 		Words:    fmt.Sprintf("the %s log from %s to %s can no longer be read: the tenant keeps it for %s only", log, stamp(from), stamp(to), days(w.Retention)),
 		Evidence: []contractor.Evidence{{At: from, Words: "last read up to here"}},
 		Next:     "look at that time in the Entra admin center or your SIEM, if it was exported there",
@@ -288,7 +288,7 @@ func (w *Watch) lookAtSilence(ctx context.Context, now time.Time, p *WatchPass) 
 	var alarms []contractor.Alarm
 	for _, g := range pending {
 		alarms = append(alarms, contractor.Alarm{
-			Key: string(contractor.AlarmNeverAccepted) + "/" + g.Person + "/" + g.Invited.Format(time.RFC3339), Kind: contractor.AlarmNeverAccepted, Severity: contractor.Notice,
+			Key: string(contractor.AlarmNeverAccepted) + "/" + g.Person + "/" + g.Invited.Format(time.RFC3339), Kind: contractor.AlarmNeverAccepted, Severity: contractor.SeverityNotice,
 			Person: g.Person, Vendor: g.Vendor, First: g.Invited, Last: now, Once: true,
 			Words:    fmt.Sprintf("the invitation of %s was not accepted within %s", stamp(g.Invited), days(w.NeverAccepted)),
 			Evidence: []contractor.Evidence{{At: g.Invited, Words: "invited, and externalUserState is still PendingAcceptance"}},
@@ -328,7 +328,7 @@ func (w *Watch) renewedTokens(ctx context.Context, now time.Time) ([]contractor.
 			continue
 		}
 		out = append(out, contractor.Alarm{
-			Key: string(contractor.AlarmTokenAfterEnd) + "/" + g.Person + "/" + last.Format(time.RFC3339), Kind: contractor.AlarmTokenAfterEnd, Severity: contractor.Critical,
+			Key: string(contractor.AlarmTokenAfterEnd) + "/" + g.Person + "/" + last.Format(time.RFC3339), Kind: contractor.AlarmTokenAfterEnd, Severity: contractor.SeverityCritical,
 			Person: g.Person, Vendor: g.Vendor, First: last, Last: last, Once: true,
 			Words:    fmt.Sprintf("the guest got in, or renewed a token, at %s, after sign-in had been disabled at %s", stamp(last), stamp(g.Closed)),
 			Evidence: []contractor.Evidence{{At: last, Words: "lastSuccessfulSignInDateTime of the user"}},

@@ -403,7 +403,7 @@ func TestWatchAlarms(t *testing.T) {
 		{
 			name: "SignInAfterTheEnd", person: closedAgo(time.Hour),
 			log:  func(l *tenantLog) { l.add(worked("s1", time.Now(), guestID(1)), 0) },
-			want: []contractor.AlarmKind{contractor.AlarmSignInAfterEnd}, sev: contractor.Critical, count: 1,
+			want: []contractor.AlarmKind{contractor.AlarmSignInAfterEnd}, sev: contractor.SeverityCritical, count: 1,
 			says: []string{"after access had ended at", `to "Portal"`, "from DE with Browser", "scimbridge drift --repair"}, hides: []string{"203.0.113.7"},
 		},
 		{
@@ -425,7 +425,7 @@ func TestWatchAlarms(t *testing.T) {
 		{
 			name: "TokenAfterTheEnd", person: closedAgo(time.Hour),
 			log:  func(l *tenantLog) { l.last[guestID(1)] = time.Now().Add(-10 * time.Minute) },
-			want: []contractor.AlarmKind{contractor.AlarmTokenAfterEnd}, sev: contractor.Critical, count: 1, says: []string{"renewed a token", "lastSuccessfulSignInDateTime"},
+			want: []contractor.AlarmKind{contractor.AlarmTokenAfterEnd}, sev: contractor.SeverityCritical, count: 1, says: []string{"renewed a token", "lastSuccessfulSignInDateTime"},
 		},
 		{
 			name: "TokenBeforeTheEndIsNone", person: closedAgo(time.Hour),
@@ -433,19 +433,19 @@ func TestWatchAlarms(t *testing.T) {
 		},
 		{
 			name: "ChangedByAnAdministrator", log: func(l *tenantLog) { l.add(change("a1", "Update user", user), 0) },
-			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.Warning, count: 1,
+			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.SeverityWarning, count: 1,
 			says: []string{"user " + admin + ` did "Update user"`, "changed AccountEnabled", "scimbridge drift"}, hides: []string{"admin@contoso.example"},
 		},
 		{
 			name: "GivenARoleByAnAdministrator", log: func(l *tenantLog) { l.add(change("a1", "Add member to role", user), 0) },
-			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.Critical, count: 1,
+			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.SeverityCritical, count: 1,
 		},
 		{
 			name: "ChangedByAnotherApplication",
 			log: func(l *tenantLog) {
 				l.add(change("a1", "Update user", contractor.Doer{Kind: "app", ID: admin, Name: "HR sync"}), 0)
 			},
-			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.Warning, count: 1, says: []string{"application HR sync"},
+			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.SeverityWarning, count: 1, says: []string{"application HR sync"},
 		},
 		{
 			name: "ChangedByATrustedApplicationIsNone", config: func(c *lifecycle.WatchConfig) { c.TrustedApps = []string{strings.ToUpper(admin)} },
@@ -471,7 +471,7 @@ func TestWatchAlarms(t *testing.T) {
 				l.add(change("a1", "Update user", user), 0)
 				l.add(change("a2", "Update user", user), 0)
 			},
-			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.Warning, count: 2,
+			want: []contractor.AlarmKind{contractor.AlarmChangedByOther}, sev: contractor.SeverityWarning, count: 2,
 		},
 		{
 			name: "ForbiddenCountryInReportOnly", config: forbids(false),
@@ -480,7 +480,7 @@ func TestWatchAlarms(t *testing.T) {
 				a.Country = "RU"
 				l.add(a, 0)
 			},
-			want: []contractor.AlarmKind{contractor.AlarmForbiddenSignIn}, sev: contractor.Warning, count: 1, says: []string{"from RU", "policy work-countries forbids", "report-only"},
+			want: []contractor.AlarmKind{contractor.AlarmForbiddenSignIn}, sev: contractor.SeverityWarning, count: 1, says: []string{"from RU", "policy work-countries forbids", "report-only"},
 		},
 		{
 			name: "ForbiddenCountryAlthoughEnforced", config: forbids(true),
@@ -489,11 +489,11 @@ func TestWatchAlarms(t *testing.T) {
 				a.Country = "RU"
 				l.add(a, 0)
 			},
-			want: []contractor.AlarmKind{contractor.AlarmForbiddenSignIn}, sev: contractor.Critical, count: 1, says: []string{"does not enforce"},
+			want: []contractor.AlarmKind{contractor.AlarmForbiddenSignIn}, sev: contractor.SeverityCritical, count: 1, says: []string{"does not enforce"},
 		},
 		{
 			name: "FailedMFAInShortOrder", log: mfaFailures(5, time.Minute),
-			want: []contractor.AlarmKind{contractor.AlarmMFAFailures}, sev: contractor.Warning, count: 5, says: []string{"failed 5 times", "AADSTS500121", "scimbridge contractor hold"},
+			want: []contractor.AlarmKind{contractor.AlarmMFAFailures}, sev: contractor.SeverityWarning, count: 5, says: []string{"failed 5 times", "AADSTS500121", "scimbridge contractor hold"},
 		},
 		{name: "FourAreTooFew", log: mfaFailures(4, time.Minute)},
 		{name: "FiveInALongTimeAreNone", log: mfaFailures(5, 5*time.Minute)},
@@ -506,7 +506,7 @@ func TestWatchAlarms(t *testing.T) {
 					l.add(a, 0)
 				}
 			},
-			want: []contractor.AlarmKind{contractor.AlarmRiskySignIns}, sev: contractor.Warning, count: 3, says: []string{"3 risky sign-ins", "risk medium"},
+			want: []contractor.AlarmKind{contractor.AlarmRiskySignIns}, sev: contractor.SeverityWarning, count: 3, says: []string{"3 risky sign-ins", "risk medium"},
 		},
 		{
 			name: "OneAtHighRiskThatWorked",
@@ -515,14 +515,14 @@ func TestWatchAlarms(t *testing.T) {
 				a.Risk = "high"
 				l.add(a, 0)
 			},
-			want: []contractor.AlarmKind{contractor.AlarmRiskySignIns}, sev: contractor.Critical, count: 1, says: []string{"at high risk worked"},
+			want: []contractor.AlarmKind{contractor.AlarmRiskySignIns}, sev: contractor.SeverityCritical, count: 1, says: []string{"at high risk worked"},
 		},
 		{
 			name: "NeverAccepted",
 			person: func(p *contractor.Person) {
 				p.GuestState, p.InvitedAt = "PendingAcceptance", time.Now().UTC().AddDate(0, 0, -15)
 			},
-			log: func(*tenantLog) {}, want: []contractor.AlarmKind{contractor.AlarmNeverAccepted}, sev: contractor.Notice, count: 1, says: []string{"not accepted within 14 days", "scimbridge contractor end"},
+			log: func(*tenantLog) {}, want: []contractor.AlarmKind{contractor.AlarmNeverAccepted}, sev: contractor.SeverityNotice, count: 1, says: []string{"not accepted within 14 days", "scimbridge contractor end"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -619,7 +619,7 @@ func TestWatchTellsOfOurPolicies(t *testing.T) {
 		time.Sleep(time.Minute)         // fake time
 		x.pass()
 		alarms := x.alarms()
-		if len(alarms) != 1 || alarms[0].Kind != contractor.AlarmPolicyChanged || alarms[0].Severity != contractor.Critical || !strings.Contains(alarms[0].Next, "policy apply puts it back") {
+		if len(alarms) != 1 || alarms[0].Kind != contractor.AlarmPolicyChanged || alarms[0].Severity != contractor.SeverityCritical || !strings.Contains(alarms[0].Next, "policy apply puts it back") {
 			t.Fatalf("%+v", alarms)
 		}
 		if _, err := x.store.AcknowledgeAlarm(t.Context(), audit.Actor{Kind: audit.ActorAdmin, Name: "ops"}, alarms[0].ID, "it was me"); err != nil {
