@@ -42,9 +42,11 @@ func (d *Door) open(h func(*call) error) echo.HandlerFunc {
 // vendor answers vendors that have signed in, within their limits.
 func (d *Door) vendor(h func(*call) error) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		ctx, cancel := context.WithTimeout(c.Request().Context(), d.limits.Timeout)
+		request := c.Request()
+		ctx, cancel := context.WithTimeout(request.Context(), d.limits.Timeout)
 		defer cancel()
-		c.SetRequest(c.Request().WithContext(ctx))
+		c.SetRequest(request.WithContext(ctx))
+		defer c.SetRequest(request) // fail tells a client that hung up from a deadline of ours
 		k := &call{Context: c, door: d, now: time.Now().UTC().Truncate(time.Microsecond)}
 		if err := k.signIn(); err != nil {
 			return err
@@ -130,7 +132,8 @@ func (d *Door) fail(err error, c echo.Context) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfter(err)))
 	}
-	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented {
+	gone := errors.Is(c.Request().Context().Err(), context.Canceled) // the client hung up
+	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && !gone {
 		id := uuid.NewString()
 		h.Set(echo.HeaderXRequestID, id)
 		d.log.Error("a request failed", "status", e.Status, "method", c.Request().Method, "route", c.Path(), "request_id", id, "error", err)

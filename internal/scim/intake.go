@@ -3,6 +3,7 @@ package scim
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,8 @@ type source struct {
 
 // object reads a complex value. The result's members stand in declared order.
 func (in *intake) object(a *attribute, v *value, path string) (value, error) {
-	slots := make([]member, len(a.subs))
+	out := value{kind: object, kids: make([]member, 0, len(v.kids))}
+	var seen uint64 // by declared order: no complex value declares more than 64 parts
 	var later []*member
 	for i := range v.kids {
 		m := &v.kids[i]
@@ -37,10 +39,10 @@ func (in *intake) object(a *attribute, v *value, path string) (value, error) {
 			later = append(later, m)
 			continue
 		}
-		if slots[s.order].name != "" {
+		if seen&(1<<s.order) != 0 {
 			return value{}, syntaxErrorf("the attribute %q appears twice, in different spellings", s.path())
 		}
-		slots[s.order].name = s.name
+		seen |= 1 << s.order
 		if s.mutability == readOnly || s.mutability == writeOnly {
 			continue // RFC 7643 section 7: readOnly is ignored; the only writeOnly attribute is not kept
 		}
@@ -48,14 +50,11 @@ func (in *intake) object(a *attribute, v *value, path string) (value, error) {
 		if err != nil {
 			return value{}, err
 		}
-		slots[s.order].value = c
-	}
-	out := value{kind: object, kids: slots[:0]}
-	for i := range slots {
-		if !slots[i].value.empty() {
-			out.kids = append(out.kids, slots[i])
+		if !c.empty() {
+			out.kids = append(out.kids, member{s.name, c})
 		}
 	}
+	slices.SortFunc(out.kids, func(x, y member) int { return a.byName[x.name].order - a.byName[y.name].order })
 	for _, m := range later {
 		if err := in.undeclared(a, m, path, &out); err != nil {
 			return value{}, err
@@ -110,9 +109,12 @@ func (in *intake) foreign(path string, v *value) {
 	in.leave(path, *v)
 }
 
+// maxUnused bounds how many values are kept that nobody reads.
+const maxUnused = 500
+
 // leave notes a value that was sent and that nobody reads, by its path.
 func (in *intake) leave(path string, v value) {
-	if !v.empty() {
+	if len(in.unused.kids) < maxUnused && !v.empty() {
 		in.unused.set(path, v)
 	}
 }
@@ -195,6 +197,9 @@ func (in *intake) value(a *attribute, v *value) (value, error) {
 		return in.single(a, v)
 	}
 	items := v.kids
+	if len(items) > maxItems {
+		return value{}, contractor.Invalid(a.path(), fmt.Sprintf("has more than %d values", maxItems))
+	}
 	if v.kind != list {
 		if v.empty() {
 			return value{}, nil
@@ -214,6 +219,9 @@ func (in *intake) value(a *attribute, v *value) (value, error) {
 	}
 	return listOf(out), nil
 }
+
+// maxItems bounds the values of one attribute, which are compared with each other.
+const maxItems = 1000
 
 // addItem appends to a multi-valued attribute unless the value is hollow or already there (RFC 7643 section 2.4).
 func addItem(a *attribute, items []member, v value) []member {

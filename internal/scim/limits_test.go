@@ -49,6 +49,28 @@ func TestBodiesAreBounded(t *testing.T) {
 	})
 }
 
+func TestCostlyBodiesStayCheap(t *testing.T) {
+	w := newWorld(t, nil)
+	list := func(n int, f string) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = fmt.Sprintf(f, i)
+		}
+		return strings.Join(all, ",")
+	}
+	w.do("POST", "/Users", user("ann", `"roles":[`+list(1001, `"%d"`)+`]`)).refused(400, "invalidValue", "more than 1000 values")
+	w.do("POST", "/Users", user("ann", `"externalId":"`+strings.Repeat("x", 1025)+`"`)).refused(400, "invalidValue", "externalId")
+	w.do("POST", "/Users", user(strings.Repeat("x", 1025))).refused(400, "invalidValue", "userName")
+	id := w.made("bob")
+	w.patch(id, `{"op":"replace","path":"userName","value":"`+strings.Repeat("x", 1025)+`"}`).refused(400, "invalidValue", "userName")
+	w.do("POST", "/Users", user("ann", `"a":{`+list(1001, `"n%d":1`)+`}`)).refused(400, "invalidSyntax", "1000 members")
+	many := w.do("POST", "/Users", user("ann", `"a":{`+list(999, `"n%d":1`)+`},"b":{`+list(999, `"n%d":1`)+`},"c":{`+list(999, `"n%d":1`)+`}`)).want(201).str("id")
+	if n := strings.Count(string(w.stored(many).Unused), ":1"); n > 500 {
+		t.Errorf("%d unused values are kept", n)
+	}
+	w.do("GET", "/Users/"+id+"?attributes="+list(5000, "x%d")+",userName", "").want(200).is("userName", "")
+}
+
 func TestRateLimit(t *testing.T) {
 	v := acme()
 	v.RatePerSec = 5 // bursts of 10

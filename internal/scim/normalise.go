@@ -125,10 +125,23 @@ func read(n *names, sent *value) (*draft, error) {
 	}
 	d.unused = in.unused
 	d.active = d.root.get("active") != nil
+	return d, d.keys()
+}
+
+// maxKey bounds, in bytes, the values that records are found by.
+const maxKey = 1024
+
+// keys checks the values that a record is found by.
+func (d *draft) keys() error {
 	if name := d.root.get("userName"); name == nil || strings.TrimSpace(name.text) == "" {
-		return nil, contractor.Invalid("userName", "is required")
+		return contractor.Invalid("userName", "is required")
 	}
-	return d, nil
+	for _, name := range [...]string{"userName", "externalId"} {
+		if v := d.root.get(name); v != nil && len(v.text) > maxKey {
+			return contractor.Invalid(name, fmt.Sprintf("is longer than %d bytes", maxKey))
+		}
+	}
+	return nil
 }
 
 // rightSchemas accepts a list without extensions, and no list; not one of another resource type (RFC 7644 section 3.3).

@@ -55,11 +55,19 @@ func (p *projection) find(name string) []*attribute {
 	return nil
 }
 
+// maxNames bounds how many attributes a request may name: more than the schemas have. What follows is passed over, as names that
+// the schema does not have are.
+const maxNames = 300
+
 // splitNames reads a comma-separated list of names, from one or several parameters.
 func splitNames(params []string) []string {
 	var all []string
 	for _, p := range params {
-		all = append(all, strings.Split(p, ",")...)
+		for name := range strings.SplitSeq(p, ",") {
+			if len(all) < maxNames {
+				all = append(all, name)
+			}
+		}
 	}
 	return all
 }

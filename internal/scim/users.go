@@ -160,7 +160,7 @@ func (k *call) patching(id string, sent *value) (change, error) {
 			return nil, err
 		}
 		d.unused = in.unused
-		return d, nil
+		return d, d.keys()
 	}, nil
 }
 
