@@ -73,7 +73,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 		return &codeError{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	root.AddCommand(
-		newDemo(io), newServe(io), newValidate(io), newVendor(io), newContractor(io), newHold(io), newAudit(io), newStatus(io), newDoctor(io), newReload(io), newEmulator(io), newVersion(io),
+		newDemo(io), newServe(io), newValidate(io), newVendor(io), newContractor(io), newHold(io), newAudit(io), newReport(io), newStatus(io), newDoctor(io), newReload(io), newEmulator(io), newVersion(io),
 	)
 	root.AddCommand(newTry(io), newSchema(io))
 	return root

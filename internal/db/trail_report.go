@@ -28,8 +28,8 @@ type Subject struct {
 type AccessRow struct {
 	Subject
 	Kind       contractor.Kind      `json:"kind"`
-	Name       string               `json:"entitlement"`   // catalog name
-	ID         string               `json:"entitlementId"` // Entra object id
+	Granted    string               `json:"entitlement"`   // catalog name
+	GrantedID  string               `json:"entitlementId"` // Entra object id
 	Since      time.Time            `json:"since"`         // first granted
 	Until      time.Time            `json:"until"`         // by the mapping, as of the instant
 	EndedAt    time.Time            `json:"endedAt,omitzero"`
@@ -134,7 +134,7 @@ func accessRows(ctx context.Context, c *conn, query string, args []any, after *i
 			return nil, err
 		}
 		*after = h.ID
-		r.Kind, r.Name, r.ID, r.Since, r.Until, r.EndedAt = h.Entitlement.Kind, h.Entitlement.Name, h.Entitlement.ID, h.Since, h.End, h.EndedAt
+		r.Kind, r.Granted, r.GrantedID, r.Since, r.Until, r.EndedAt = h.Entitlement.Kind, h.Entitlement.Name, h.Entitlement.ID, h.Since, h.End, h.EndedAt
 		r.Mechanism, r.EndsItself = h.Mechanism, h.Mechanism != contractor.MechanismMember
 		r.Rule, r.Line, r.Revision, r.Engagement, r.Vendor = h.Rule, h.Line, h.Revision, h.Engagement, h.Vendor
 		list = append(list, r)
@@ -149,7 +149,7 @@ func asOf(ctx context.Context, c *conn, at time.Time, r *AccessRow) error {
 	}
 	var leaf []byte
 	err := c.row(ctx, `SELECT leaf, EXISTS (SELECT 1 FROM journal r WHERE r.person = ?2 AND r.seq > ?1 AND r.kind = 'grant.remove_sent' AND r.time <= ?3
-			AND instr(r.leaf, ?4) > 0) FROM journal WHERE seq = ?1`, []any{r.Event, r.Person, at.UnixMicro(), "(" + r.ID + ")"}, &leaf, &r.Removing)
+			AND instr(r.leaf, ?4) > 0) FROM journal WHERE seq = ?1`, []any{r.Event, r.Person, at.UnixMicro(), "(" + r.GrantedID + ")"}, &leaf, &r.Removing)
 	if err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func TestAccessAt(t *testing.T) {
 
 	subject := db.Subject{Person: o.person.ID, Name: "Wanda Weiss", Email: "wanda@acme.example", Vendor: "acme", Engagement: o.e.ID, Sponsor: "sponsor-1", SponsorFor: "boss@corp.example"}
 	first := db.AccessRow{
-		Subject: subject, Kind: contractor.KindGroup, Name: "ext-base", ID: "3f0c", Since: h.Since, Until: noon.Add(24 * time.Hour), EndedAt: h.EndedAt,
+		Subject: subject, Kind: contractor.KindGroup, Granted: "ext-base", GrantedID: "3f0c", Since: h.Since, Until: noon.Add(24 * time.Hour), EndedAt: h.EndedAt,
 		Mechanism: contractor.MechanismSchedule, EndsItself: true, Rule: "everyone", Line: 41, Revision: "r1", Event: 3,
 	}
 	second := first
