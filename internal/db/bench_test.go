@@ -303,3 +303,170 @@ func BenchmarkCreate(b *testing.B) {
 		})
 	}
 }
+
+// big is a store with 100,000 engagements of one vendor, every thirtieth of them a tombstone.
+func big(b *testing.B, n int) (*db.Store, []contractor.Engagement) {
+	s := openSQLite(b)
+	list := make([]contractor.Engagement, n)
+	var wg sync.WaitGroup
+	for client := range 64 {
+		wg.Go(func() {
+			for i := client; i < n; i += 64 {
+				e := heavyWorker(i)
+				e, err := s.Create(context.Background(), e, 0, heavyEvent(e))
+				if err == nil && i%30 == 0 {
+					err = s.Delete(context.Background(), "acme", e.ID, 0, e.Created, event("engagement.deleted"))
+				}
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				list[i] = e
+			}
+		})
+	}
+	wg.Wait()
+	return s, list
+}
+
+func BenchmarkRead(b *testing.B) {
+	const rows = 100_000
+	s, list := big(b, rows)
+	at := func(n int) contractor.Engagement {
+		if e := list[n*7919%rows]; n*7919%rows%30 != 0 {
+			return e
+		}
+		return list[1]
+	}
+	first := func(page contractor.Page, err error) error {
+		if err == nil && len(page.Items) == 0 {
+			err = fmt.Errorf("an empty page")
+		}
+		return err
+	}
+	find := func(a contractor.Attr, value func(contractor.Engagement) string) func(int) error {
+		return func(n int) error {
+			return first(s.List(b.Context(), contractor.Query{Vendor: "acme", Count: 100,
+				Where: contractor.Compare{Attr: a, Op: contractor.OpEq, Value: value(at(n))}}))
+		}
+	}
+	str := contractor.TypeString
+	token := addToken(b, s, "acme", "a", time.Time{})
+	active := contractor.Compare{Attr: contractor.Attr{Path: []string{"active"}, Type: contractor.TypeBoolean}, Op: contractor.OpEq, Value: true}
+	title := contractor.Compare{Attr: contractor.Attr{Path: []string{"title"}, Type: str}, Op: contractor.OpCo, Value: "engineer"}
+	name := contractor.Attr{Path: []string{"userName"}, Type: str}
+	walk := func(q contractor.Query) func(int) error {
+		cursor := ""
+		return func(int) error {
+			q.Cursor = cursor
+			page, err := s.List(b.Context(), q)
+			cursor = page.Next
+			return first(page, err)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		clients int
+		call    func(n int) error
+	}{
+		{"authenticate", 1, func(n int) error {
+			_, err := s.Authenticate(b.Context(), token.Hash, time.Now())
+			return err
+		}},
+		{"get", 1, func(n int) error { _, err := s.Get(b.Context(), "acme", at(n).ID); return err }},
+		{"get/64", 64, func(n int) error { _, err := s.Get(b.Context(), "acme", at(n).ID); return err }},
+		{"userName", 1, find(name, func(e contractor.Engagement) string { return e.Record.UserName })},
+		{"userName/64", 64, find(name, func(e contractor.Engagement) string { return e.Record.UserName })},
+		{"externalId", 1, find(contractor.Attr{Path: []string{"externalId"}, Type: str, CaseExact: true}, func(e contractor.Engagement) string { return e.Record.ExternalID })},
+		{"emails", 1, find(contractor.Attr{Path: []string{"emails", "value"}, Type: str, Multi: true}, func(e contractor.Engagement) string { return e.Record.Email })},
+		{"page/first", 1, func(int) error { return first(s.List(b.Context(), contractor.Query{Vendor: "acme", Count: 100})) }},
+		{"page/cursor", 1, walk(contractor.Query{Vendor: "acme", Count: 100, UseCursor: true})},
+		{"page/offset50000", 1, func(n int) error {
+			return first(s.List(b.Context(), contractor.Query{Vendor: "acme", Count: 100, Start: 50_000 + n}))
+		}},
+		{"page/active", 1, func(int) error {
+			return first(s.List(b.Context(), contractor.Query{Vendor: "acme", Count: 100, Where: active}))
+		}},
+		{"page/active/cursor", 1, walk(contractor.Query{Vendor: "acme", Count: 100, Where: active, UseCursor: true})},
+		{"page/sorted/cursor", 1, walk(contractor.Query{Vendor: "acme", Count: 100, SortBy: &name, UseCursor: true})},
+		{"page/title", 1, func(int) error {
+			return first(s.List(b.Context(), contractor.Query{Vendor: "acme", Count: 100, Where: title}))
+		}},
+		{"total/title", 1, func(int) error {
+			_, err := s.List(b.Context(), contractor.Query{Vendor: "acme", Where: title})
+			return err
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			concurrently(b, c.clients, c.call)
+		})
+	}
+}
+
+// BenchmarkUpdate is a durable PATCH of active by 64 clients, each on records of its own.
+func BenchmarkUpdate(b *testing.B) {
+	s := openSQLite(b)
+	list := make([]contractor.Engagement, b.N)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(b.N); i = next.Add(1) - 1 {
+				e := heavyWorker(int(i))
+				e, err := s.Create(context.Background(), e, 0, heavyEvent(e))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				e.Record.Active = false
+				list[i] = e
+			}
+		})
+	}
+	wg.Wait()
+	concurrently(b, 64, func(n int) error {
+		_, err := s.Update(b.Context(), list[n-1], event("engagement.updated"))
+		return err
+	})
+}
+
+// BenchmarkPeople reads everybody, as a plan does.
+func BenchmarkPeople(b *testing.B) {
+	const rows = 20_000
+	s, _ := big(b, rows)
+	for b.Loop() {
+		n := 0
+		for _, err := range s.People(b.Context()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != rows {
+			b.Fatalf("%d people", n)
+		}
+	}
+	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "people/s")
+}
+
+// BenchmarkVerify walks a journal of 200,000 events with personal fields.
+func BenchmarkVerify(b *testing.B) {
+	const events = 200_000
+	s := openSQLite(b)
+	batch := make([]audit.Event, 1000)
+	for i := range batch {
+		batch[i] = heavyEvent(contractor.Engagement{Record: contractor.Record{UserName: "ann", Email: "ann@acme.example"}})
+	}
+	for range events / len(batch) {
+		if err := s.AppendEvents(b.Context(), batch...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if count, _, err := s.VerifyJournal(b.Context()); err != nil || count != events {
+			b.Fatal(count, err)
+		}
+	}
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -148,11 +148,12 @@ func (r *readers) close() error {
 // snapshot runs fn in a transaction, so that all it reads belongs together.
 func (r *readers) snapshot(ctx context.Context, fn func(*conn) error) error {
 	return r.with(ctx, func(c *conn) error {
-		if _, err := c.exec(ctx, `BEGIN`); err != nil {
+		whole := context.WithoutCancel(ctx)
+		if _, err := c.exec(whole, `BEGIN`); err != nil {
 			return err
 		}
 		err := fn(c)
-		_, end := c.exec(context.WithoutCancel(ctx), `ROLLBACK`)
+		_, end := c.exec(whole, `ROLLBACK`)
 		return errors.Join(err, end)
 	})
 }

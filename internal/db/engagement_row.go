@@ -32,9 +32,9 @@ func encodeEngagement(e *contractor.Engagement, now time.Time) (*engagementRow, 
 	case !e.Test && contractor.EmailKey(e.Record.Email) == "":
 		return nil, contractor.Invalid("emails", "send an e-mail address; it says who the person is")
 	}
-	row := &engagementRow{closes: closesAccess(e, now)}
+	row := &engagementRow{closes: closesAccess(e, now), resource: string(e.Resource)}
 	var err error
-	if row.hot, err = hotAttributes(e); err != nil {
+	if row.hot, err = hotAttributes(e, row.resource); err != nil {
 		return nil, err
 	}
 	record, err := json.Marshal(&e.Record)
@@ -45,7 +45,7 @@ func encodeEngagement(e *contractor.Engagement, now time.Time) (*engagementRow, 
 	if err != nil {
 		return nil, fmt.Errorf("write the standing as JSON: %w", err)
 	}
-	row.record, row.standing, row.resource = string(record), string(standing), string(e.Resource)
+	row.record, row.standing = string(record), string(standing)
 	if len(e.Resource) == 0 {
 		row.resource = "{}"
 	}
@@ -81,9 +81,12 @@ func closesAccess(e *contractor.Engagement, now time.Time) bool {
 	return false
 }
 
-// engagementColumns are read by scanEngagement, in this order.
-const engagementColumns = `e.id, e.vendor, e.person, e.deleted, e.test, e.version, e.created, e.modified,
-	e.end_set_at, e.ended_at, e.prev_end, e.standing, e.record, e.resource, e.unused`
+// engagementColumns are read by engagementScan.dest, in this order; listedColumns, without the record, by listed.
+const (
+	listedColumns = `e.id, e.vendor, e.person, e.deleted, e.test, e.version, e.created, e.modified,
+	e.end_set_at, e.ended_at, e.prev_end, e.standing, e.resource, e.unused`
+	engagementColumns = listedColumns + `, e.record`
+)
 
 // engagementScan holds one row while it is read.
 type engagementScan struct {
@@ -93,10 +96,15 @@ type engagementScan struct {
 	unused                                      sql.NullString
 }
 
+// listed lists where the columns of listedColumns go.
+func (s *engagementScan) listed(e *contractor.Engagement) []any {
+	return []any{&e.ID, &e.Vendor, &s.person, &e.Deleted, &e.Test, &e.Version, &s.created, &s.modified,
+		&s.endSet, &s.endedAt, &s.prevEnd, &s.standing, &s.resource, &s.unused}
+}
+
 // dest lists where the columns of engagementColumns go.
 func (s *engagementScan) dest(e *contractor.Engagement) []any {
-	return []any{&e.ID, &e.Vendor, &s.person, &e.Deleted, &e.Test, &e.Version, &s.created, &s.modified,
-		&s.endSet, &s.endedAt, &s.prevEnd, &s.standing, &s.record, &s.resource, &s.unused}
+	return append(s.listed(e), &s.record)
 }
 
 // fill decodes what was read. Without the record, decoding costs almost nothing.

@@ -45,6 +45,14 @@ func (s *Store) List(ctx context.Context, q contractor.Query) (contractor.Page, 
 	if err != nil {
 		return contractor.Page{}, failure("read the query", err)
 	}
+	if l.guide.few && q.Start == 0 && q.Cursor == "" && q.Count > 0 {
+		if page, ok, err := s.lookUp(ctx, l); ok || err != nil {
+			return page, failure("look engagements up", err)
+		}
+	}
+	if l.print, err = fingerprintOf(q.Vendor, l.where, l.order); err != nil {
+		return contractor.Page{}, failure("read the query", err)
+	}
 	at := position{offset: q.Start}
 	if q.Cursor != "" {
 		if at, err = s.openCursor(l.print, q.Cursor); err != nil {
@@ -75,15 +83,28 @@ func newListing(q contractor.Query) (*listing, error) {
 		}
 		l.guide = guideOf(q.Where)
 	}
-	if l.order, err = k.orderOf(&q); err != nil {
-		return nil, err
-	}
-	l.print, err = fingerprintOf(q.Vendor, l.where, l.order)
+	l.order, err = k.orderOf(&q)
 	return l, err
 }
 
+// lookUp answers a query that finds few rows, all on one page, in one statement. Where they are not all on it, it answers false.
+func (s *Store) lookUp(ctx context.Context, l *listing) (page contractor.Page, ok bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return page, false, err
+	}
+	err = s.short.with(ctx, func(c *conn) (err error) {
+		var more bool
+		// It is over before an interrupt could help it, and being interruptible costs a goroutine.
+		page.Items, _, more, err = l.fetch(context.WithoutCancel(ctx), c, begin{}, unknown)
+		ok = !more
+		return err
+	})
+	page.Total = len(page.Items)
+	return page, ok, err
+}
+
 func (s *Store) page(ctx context.Context, c *conn, l *listing, at position) (page contractor.Page, err error) {
-	err = c.row(ctx, `SELECT total, last_ord, changes FROM vendors WHERE name = ?`, []any{l.q.Vendor},
+	err = c.row(context.WithoutCancel(ctx), `SELECT total, last_ord, changes FROM vendors WHERE name = ?`, []any{l.q.Vendor},
 		&l.vendor.total, &l.vendor.lastOrd, &l.vendor.changes)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && l.vendor.total == 0 {
 		return page, nil
@@ -270,14 +291,16 @@ func (l *listing) fetch(ctx context.Context, c *conn, b begin, total int) (items
 		return nil, last, false, err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	items = make([]contractor.Engagement, 0, min(l.q.Count, 128))
+	if !l.guide.few {
+		items = make([]contractor.Engagement, 0, min(l.q.Count, 128))
+	}
 	for rows.Next() {
 		if len(items) == l.q.Count {
 			return items, last, true, nil
 		}
 		var scan engagementScan
 		var e contractor.Engagement
-		if err := rows.Scan(append(scan.dest(&e), &last.tie, &last.key)...); err != nil {
+		if err := rows.Scan(append(scan.listed(&e), &last.tie, &last.key)...); err != nil {
 			return nil, last, false, err
 		}
 		if err := scan.fill(&e, false); err != nil {
@@ -294,7 +317,7 @@ func (l *listing) selection(b begin, total int) fragment {
 	if d := l.guide; d.few || d.ordered && l.q.SortBy == nil || d.rank == rankRange && total <= maxCounted {
 		index = d.index
 	}
-	f := join("SELECT "+engagementColumns+", e.seq, % FROM engagements e"+indexedBy(index)+" WHERE e.vendor = ? AND e.deleted = 0", l.order.key).with(l.q.Vendor)
+	f := join("SELECT "+listedColumns+", e.seq, % FROM engagements e"+indexedBy(index)+" WHERE e.vendor = ? AND e.deleted = 0", l.order.key).with(l.q.Vendor)
 	if l.where.sql != "" {
 		f = join("% AND %", f, l.where)
 	}

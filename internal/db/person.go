@@ -101,6 +101,9 @@ func (s *Store) person(ctx context.Context, id string) (p *contractor.Person, er
 		if p.Holdings, err = scanHoldings(rows); err != nil {
 			return err
 		}
+		if err := stops(ctx, c, p); err != nil {
+			return err
+		}
 		return decisions(ctx, c, p)
 	})
 	return p, err

@@ -9,20 +9,19 @@ import (
 // decodeRecord reads a record as encodeEngagement wrote it. Reflection would cost as much as the read of the row itself; a test
 // holds this and the struct together.
 func decodeRecord(id, stored string) (r contractor.Record, err error) {
-	b := []byte(stored)
-	if firstByte(b) != '{' {
+	if firstByte(stored) != '{' {
 		return r, fmt.Errorf("engagement %s: its record cannot be read", id)
 	}
-	members(b, func(name string, value []byte) {
+	members(stored, func(name, value string) {
 		switch name {
 		case "active":
-			r.Active = string(value) == "true"
+			r.Active = value == "true"
 		case "rehireEligible":
-			if yes := string(value) == "true"; yes || string(value) == "false" {
+			if yes := value == "true"; yes || value == "false" {
 				r.RehireEligible = &yes
 			}
 		case "otherEmails":
-			elements(value, func(email []byte) { r.OtherEmails = append(r.OtherEmails, text(email)) })
+			elements(value, func(email string) { r.OtherEmails = append(r.OtherEmails, text(email)) })
 		default:
 			if field := recordField(&r, name); field != nil {
 				*field = text(value)
