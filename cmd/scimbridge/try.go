@@ -235,7 +235,7 @@ func printEvaluation(b *strings.Builder, ev *contractor.Evaluation, zone *time.L
 	}
 	b.WriteString("\ngrants\n")
 	for _, g := range ev.Grants {
-		fmt.Fprintf(table, "  %s %s\tfrom %s\tto %s\trule %s, line %d\t%s\n", kindWord(g.Entitlement.Kind), g.Entitlement.Name,
+		fmt.Fprintf(table, "  %s %s\tfrom %s\tto %s\trule %s, line %d\t%s\n", kindOf(g.Entitlement.Kind), g.Entitlement.Name,
 			inZone(g.Start, zone, "?"), inZone(g.End, zone, "?"), g.Rule, g.Line, bridgeNote(g.Entitlement))
 	}
 	_ = table.Flush()
@@ -261,7 +261,7 @@ func bridgeNote(e contractor.Entitlement) string {
 	return ""
 }
 
-func kindWord(k contractor.Kind) string { return strings.ReplaceAll(string(k), "_", " ") }
+func kindOf(k contractor.Kind) string { return strings.ReplaceAll(string(k), "_", " ") }
 
 // inZone writes an instant as people of the contract's zone read it.
 func inZone(t time.Time, zone *time.Location, word string) string {

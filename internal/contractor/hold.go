@@ -6,10 +6,12 @@ import "time"
 type HoldKind string
 
 // HoldMassEnd: a feed suddenly ends more engagements than its guard allows. HoldDateMove: an end date jumped further than the
-// mapping allows without somebody looking.
+// mapping allows without somebody looking. HoldMapping: an edit of the mapping file takes access from more people than the
+// guard allows.
 const (
 	HoldMassEnd  HoldKind = "mass_end"
 	HoldDateMove HoldKind = "date_move"
+	HoldMapping  HoldKind = "mapping"
 )
 
 // HoldState is how far a hold has come. Admitted is an end that the guard let through: it counts in the guard's window.
@@ -38,6 +40,8 @@ type Hold struct {
 	DecidedBy  string    `json:"decidedBy,omitempty"`
 	Decided    time.Time `json:"decided,omitzero"`
 	Reason     string    `json:"reason,omitempty"`
+	Revision   string    `json:"revision,omitempty"` // of the mapping that takes it away
+	Loses      []string  `json:"loses,omitempty"`    // what it takes away, as LossOf names it
 }
 
 // HoldQuery asks for holds, newest first.
@@ -56,6 +60,27 @@ type EndRequest struct {
 	Vendor     Guard         // the vendor's bounds
 	Overall    Guard         // over all vendors
 	Undecided  time.Duration // how long a hold waits for a decision before it is approved
+}
+
+// Loss is what an edit of the mapping takes from one person of what one vendor's engagements gave it: the guard's unit.
+type Loss struct {
+	Person     string
+	Vendor     string
+	Engagement string   // one of those that earned it
+	Loses      []string // sorted; see LossOf
+}
+
+// LossOf names an entitlement in a Loss: "group ext-base (3f0c…)".
+func LossOf(e Entitlement) string { return string(e.Kind) + " " + e.Name + " (" + e.ID + ")" }
+
+// RemovalRequest asks the guard whether an edit of the mapping may take access away.
+type RemovalRequest struct {
+	Loss
+	Revision  string // of the mapping in force
+	Now       time.Time
+	Bounds    Guard // the vendor's
+	Overall   Guard // over all vendors
+	Undecided time.Duration
 }
 
 // Defaults of a guard.

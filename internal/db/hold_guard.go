@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"scimbridge/internal/audit"
@@ -24,7 +25,7 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		why, err := t.guardWhy(r)
+		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall)
 		if err != nil {
 			return err
 		}
@@ -47,13 +48,13 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 	return h, err
 }
 
-// guardWhy says which bound one more end would break, "" for none.
-func (t *tx) guardWhy(r contractor.EndRequest) (string, error) {
+// guardWhy says which bound one more change of the kind would break, "" for none; what names such changes.
+func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Time, own, overall contractor.Guard) (string, error) {
 	for _, scope := range []struct {
 		guard  contractor.Guard
 		vendor string
 		name   string
-	}{{r.Vendor, r.Engagement.Vendor, "vendor " + r.Engagement.Vendor}, {r.Overall, "", "all vendors together"}} {
+	}{{own, vendor, "vendor " + vendor}, {overall, "", "all vendors together"}} {
 		g := scope.guard
 		if g.MaxEnds == 0 && g.MaxEndsPercent == 0 {
 			continue
@@ -63,30 +64,34 @@ func (t *tx) guardWhy(r contractor.EndRequest) (string, error) {
 			window = contractor.DefaultGuardWindow
 		}
 		var ends, live int
-		err := t.row(`SELECT count(*) FROM holds WHERE kind = 'mass_end' AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)`,
-			[]any{r.Now.Add(-window).UnixMicro(), scope.vendor}, &ends)
+		err := t.row(`SELECT count(*) FROM holds WHERE kind = ?3 AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)`,
+			[]any{now.Add(-window).UnixMicro(), scope.vendor, string(kind)}, &ends)
 		if err != nil {
 			return "", err
 		}
 		if g.MaxEnds > 0 && ends >= g.MaxEnds {
-			return fmt.Sprintf("%s: %d sudden ends within %s, the guard allows %d", scope.name, ends+1, window, g.MaxEnds), nil
+			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, ends+1, what, window, g.MaxEnds), nil
 		}
 		if err := t.row(`SELECT coalesce(sum(live), 0) FROM vendors WHERE ?1 = '' OR name = ?1`, []any{scope.vendor}, &live); err != nil {
 			return "", err
 		}
 		// Those that have ended count no more as live: the share is of what was live before.
 		if g.MaxEndsPercent > 0 && ends >= contractor.GuardFloor && (ends+1)*100 > g.MaxEndsPercent*(live+ends+1) {
-			return fmt.Sprintf("%s: %d sudden ends within %s are more than %d percent of its live engagements", scope.name, ends+1, window, g.MaxEndsPercent), nil
+			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, ends+1, what, window, g.MaxEndsPercent), nil
 		}
 	}
 	return "", nil
 }
 
-const holdColumns = `id, kind, state, vendor, person, engagement, set_at, opened, expires, why, decided_by, decided, reason`
+const holdColumns = `id, kind, state, vendor, person, engagement, set_at, opened, expires, why, decided_by, decided, reason, revision, loses`
 
 func scanHold(row scanner) (h contractor.Hold, err error) {
 	var set, opened, expires, decided instant
-	err = row.Scan(&h.ID, &h.Kind, &h.State, &h.Vendor, &h.Person, &h.Engagement, &set, &opened, &expires, &h.Why, &h.DecidedBy, &decided, &h.Reason)
+	var loses string
+	err = row.Scan(&h.ID, &h.Kind, &h.State, &h.Vendor, &h.Person, &h.Engagement, &set, &opened, &expires, &h.Why, &h.DecidedBy, &decided, &h.Reason, &h.Revision, &loses)
+	if loses != "" {
+		h.Loses = strings.Split(loses, "\n")
+	}
 	h.SetAt, h.Opened, h.Expires, h.Decided = set.Time, opened.Time, expires.Time, decided.Time
 	return h, err
 }
@@ -105,8 +110,10 @@ func (t *tx) hold(where string, args ...any) (contractor.Hold, error) {
 }
 
 func (t *tx) insertHold(h *contractor.Hold) error {
-	return t.row(`INSERT INTO holds (kind, state, vendor, person, engagement, set_at, opened, expires, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
-		[]any{string(h.Kind), string(h.State), h.Vendor, h.Person, h.Engagement, h.SetAt.UnixMicro(), h.Opened.UnixMicro(), micros(h.Expires), h.Why}, &h.ID)
+	return t.row(`INSERT INTO holds (kind, state, vendor, person, engagement, set_at, opened, expires, why, decided_by, decided, reason, revision, loses)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+		[]any{string(h.Kind), string(h.State), h.Vendor, h.Person, h.Engagement, h.SetAt.UnixMicro(), h.Opened.UnixMicro(), micros(h.Expires), h.Why,
+			h.DecidedBy, micros(h.Decided), h.Reason, h.Revision, strings.Join(h.Loses, "\n")}, &h.ID)
 }
 
 // decide ends a hold, journals the decision and makes the person due.

@@ -222,6 +222,9 @@ func (ps *pass) describe(h *contractor.Holding, st *step) {
 	g := st.grant
 	h.Entitlement, h.End = g.Entitlement, g.End
 	h.Rule, h.Line, h.Revision, h.Engagement, h.Vendor = g.Rule, g.Line, ps.want.Revision, g.Engagement, g.Vendor
+	if by, stays := ps.kept[g.Entitlement.Key()]; stays {
+		h.Revision = by
+	}
 }
 
 func (ps *pass) recordHolding(ctx context.Context, h *contractor.Holding, e audit.Event) error {
@@ -307,6 +310,9 @@ func (ps *pass) grantEvent(kind string, st *step, h *contractor.Holding, why str
 	if h != nil {
 		e.Entitlement = fmt.Sprintf("%s %s (%s)", st.key.Kind, h.Entitlement.Name, st.key.ID)
 		e.Rule, e.Line, e.Engagement, e.Vendor, e.Until = h.Rule, h.Line, h.Engagement, h.Vendor, h.End
+		if h.Revision != "" { // the file in which the line is
+			e.Revision = h.Revision
+		}
 		if st.op == opGrant || st.op == opSeen {
 			e.Detail = detail(map[string]any{"mechanism": h.Mechanism, "entraEnd": st.entraEnd})
 		}

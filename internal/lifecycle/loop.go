@@ -26,7 +26,10 @@ type Config struct {
 	Store     Store
 	Directory Directory
 	Rules     func() Rules // the rules in force now, asked at every pass
-	Logger    *slog.Logger
+	// Former finds rules that were in force by their revision. Optional: without it, every grant of another revision that is to
+	// be taken away counts as taken by the mapping.
+	Former func(revision string) (Rules, bool)
+	Logger *slog.Logger
 
 	// Workers is how many people are worked on at once. Default 16: Entra's quota of 20 writes a second is the limit, not we.
 	Workers int

@@ -28,6 +28,9 @@ type pass struct {
 	failure  *contractor.Failure
 	held     string // why the person waits
 	ended    bool   // every wish is fulfilled and nothing is left to look for
+
+	kept    map[contractor.EntitlementKey]string // what stands against the mapping in force: the revision that grants it
+	asItWas bool                                 // the mapping has no say about the guest's properties now
 }
 
 // Reconcile makes Entra agree with the records about one person, as far as it can now, and returns the next time to look
@@ -46,6 +49,9 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 		return p.NextAt, err
 	}
 	ps.want = l.Rules().Desired(p, now)
+	if err := ps.keepLosses(ctx); err != nil {
+		return p.NextAt, err
+	}
 	ps.blocked()
 	priority := contractor.PriorityOpen
 	if !ps.want.Open {
@@ -109,7 +115,7 @@ func (ps *pass) run(ctx context.Context) error {
 	if err := ps.door(ctx); err != nil {
 		return err
 	}
-	if ps.want.Open && ps.held == "" {
+	if ps.want.Open && ps.held == "" && !ps.asItWas {
 		if err := ps.attributes(ctx); err != nil {
 			return err
 		}
@@ -242,7 +248,7 @@ func (ps *pass) finish(ctx context.Context) (time.Time, error) {
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	change := &contractor.Change{Person: p, Standings: ps.standings(), Finish: true}
+	change := &contractor.Change{Person: p, Holdings: ps.confirmed(), Standings: ps.standings(), Finish: true}
 	if err := ps.Store.Record(ctx, change, events...); err != nil {
 		return p.NextAt, fmt.Errorf("the outcome of a pass was not recorded: %w", err)
 	}

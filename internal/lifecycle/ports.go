@@ -19,6 +19,9 @@ type Store interface {
 	// AdmitEnd asks the guard whether an end that a feed suddenly set may take effect (product rule 7). The answer for one
 	// change stays the same until somebody decides, or the hold expires into approval.
 	AdmitEnd(ctx context.Context, r contractor.EndRequest) (contractor.Hold, error)
+	// AdmitRemoval asks the guard whether an edit of the mapping may take access away. What was approved passes, and the answer
+	// stays the same until somebody decides, or the hold expires into approval.
+	AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (contractor.Hold, error)
 	// Record writes a change with its journal events in one transaction. It refuses with contractor.ErrStale if the person's
 	// Rev is not the one that was read; else it raises c.Person.Rev and fills the IDs of new holdings.
 	Record(ctx context.Context, c *contractor.Change, events ...audit.Event) error
