@@ -31,7 +31,7 @@ func BenchmarkDisk(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	page := make([]byte, 4096)
 	for b.Loop() {
 		if _, err := f.Write(page); err != nil {
@@ -101,7 +101,7 @@ func newBare(b *testing.B) *bare {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { pool.Close() })
+	b.Cleanup(func() { _ = pool.Close() })
 	conn, err := pool.Conn(b.Context())
 	if err != nil {
 		b.Fatal(err)
@@ -126,13 +126,12 @@ func newBare(b *testing.B) *bare {
 
 // bareRow is all that is bound, ready.
 type bareRow struct {
-	e              contractor.Engagement
-	person         string
-	record, leaf   string
-	fields         string
-	hash, salt     []byte
-	done           chan error
-	created, endAt int64
+	e            contractor.Engagement
+	person       string
+	record, leaf string
+	fields       string
+	hash, salt   []byte
+	done         chan error
 }
 
 func newBareRow(n int) *bareRow {

@@ -572,7 +572,10 @@ func testUpdateRecord(t *testing.T, open opener) {
 				t.Errorf("vendor %q: %d engagements, want %d", vendor, len(seen), want)
 			}
 		}
-		for range s.ListEngagements(t.Context(), "") {
+		for _, err := range s.ListEngagements(t.Context(), "") {
+			if err != nil {
+				t.Error(err)
+			}
 			break // a caller may stop
 		}
 	})

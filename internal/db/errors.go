@@ -61,8 +61,7 @@ func primaryCode(err error) int {
 }
 
 func extendedCode(err error) int {
-	var e *sqlite.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok {
 		return e.Code()
 	}
 	return 0

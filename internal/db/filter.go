@@ -298,8 +298,8 @@ func compareText(x fragment, op contractor.Op, want string) (fragment, error) {
 // afterPrefix is the least string behind all that begin with prefix; false if there is none.
 func afterPrefix(prefix string) (string, bool) {
 	runes := []rune(prefix)
-	for i := len(runes) - 1; i >= 0; i-- {
-		switch r := runes[i]; {
+	for i, r := range slices.Backward(runes) {
+		switch {
 		case r == 0xD7FF: // surrogates are no characters
 			return string(runes[:i]) + "\uE000", true
 		case r < utf8.MaxRune:

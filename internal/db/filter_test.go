@@ -20,7 +20,6 @@ import (
 type filterAttr struct {
 	attr   contractor.Attr
 	values []any
-	noSort bool
 }
 
 func filterAttrs() []filterAttr {

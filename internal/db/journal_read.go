@@ -100,8 +100,8 @@ func journalQuery(q contractor.JournalQuery, after int64, limit int) (string, []
 	if !q.To.IsZero() {
 		and("j.time < ?", q.To.UnixMicro())
 	}
-	if strings.HasSuffix(q.Kind, ".") {
-		and("j.kind >= ? AND j.kind < ?", q.Kind, strings.TrimSuffix(q.Kind, ".")+"/")
+	if noun, ok := strings.CutSuffix(q.Kind, "."); ok {
+		and("j.kind >= ? AND j.kind < ?", q.Kind, noun+"/")
 	} else if q.Kind != "" {
 		and("j.kind = ?", q.Kind)
 	}

@@ -144,7 +144,10 @@ func testJournalQueries(t *testing.T, open opener) {
 			}
 		})
 	}
-	for range s.Journal(t.Context(), contractor.JournalQuery{}) {
+	for _, err := range s.Journal(t.Context(), contractor.JournalQuery{}) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // a reader may stop
 	}
 }

@@ -34,7 +34,7 @@ func (s *Store) Lead(_ context.Context) (release func(), err error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	// The number is for the sentence above alone; whether somebody leads is the lock's word.
-	if err := f.Truncate(0); err == nil {
+	if err = f.Truncate(0); err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {

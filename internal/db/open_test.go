@@ -99,7 +99,7 @@ func TestOpenRefuses(t *testing.T) {
 			path := c.path(t)
 			s, err := db.Open(t.Context(), db.Config{Path: path})
 			if err == nil {
-				s.Close()
+				t.Cleanup(func() { _ = s.Close() })
 				t.Fatal("opened")
 			}
 			for _, word := range c.says {

@@ -150,7 +150,7 @@ func testRecord(t *testing.T, open opener) {
 				f.SetString(string(contractor.PhaseClosed))
 				continue
 			}
-			if _, isTime := f.Interface().(time.Time); f.Kind() == reflect.Struct && !isTime {
+			if _, isTime := reflect.TypeAssert[time.Time](f); f.Kind() == reflect.Struct && !isTime {
 				continue // an admin's decision, with a table of its own
 			}
 			switch f.Interface().(type) {

@@ -94,7 +94,7 @@ func explain(t *testing.T, s *Store, f fragment) string {
 	if err != nil {
 		t.Fatalf("%s: %v", f.sql, err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }()
 	var plan strings.Builder
 	for rows.Next() {
 		var id, parent, unused int
