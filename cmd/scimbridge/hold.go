@@ -22,8 +22,9 @@ func newHold(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hold",
 		Short: "What waits for a person: list, approve, cancel",
-		Long: `Changes of a vendor that wait for a person, such as more sudden ends than its guard allows. Approving lets the change take
-effect; cancelling ignores it until the vendor sends another. What nobody decides within seven days takes effect.`,
+		Long: `Changes of a vendor that wait for a person: more sudden ends than its guard allows, or an end put later by more than
+defaults.max_move. Approving lets the change take effect; cancelling ignores it until the vendor sends another. What nobody
+decides within seven days is decided for less access: the sudden end takes effect, the later end is ignored.`,
 	}
 	cmd.AddCommand(holdList(io), holdDecide(io, true), holdDecide(io, false))
 	return cmd
@@ -74,7 +75,7 @@ func printHolds(io streams, holds []contractor.Hold) error {
 		return err
 	}
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NUMBER\tSTATE\tVENDOR\tENGAGEMENT\tSINCE\tTAKES EFFECT\tWHY")
+	fmt.Fprintln(w, "NUMBER\tSTATE\tVENDOR\tENGAGEMENT\tSINCE\tDECIDED AT\tWHY")
 	for _, h := range holds {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.State, h.Vendor, h.Engagement, day(h.Opened), orWord(h.Expires, "never"), h.Why)
 	}
@@ -84,9 +85,9 @@ func printHolds(io streams, holds []contractor.Hold) error {
 func holdDecide(io streams, approve bool) *cobra.Command {
 	var file, reason, vendor string
 	var yes bool
-	use, short, verb := "cancel [NUMBER…]", "Ignore held changes until the vendor sends others", "ignored: access stays until the end that was in force before"
+	use, short, verb := "cancel [NUMBER…]", "Ignore held changes until the vendor sends others", "ignored: the end that was in force before holds"
 	if approve {
-		use, short, verb = "approve [NUMBER…]", "Let held changes take effect", "put into effect: access ends now"
+		use, short, verb = "approve [NUMBER…]", "Let held changes take effect", "put into effect now"
 	}
 	cmd := &cobra.Command{
 		Use: use, Short: short,

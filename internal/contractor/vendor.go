@@ -34,6 +34,7 @@ type Vendor struct {
 	DateLayouts  []string // Go layouts tried before the standard ones; never guessed
 	MissingEnd   MissingEnd
 	MaxDuration  Span // from start; zero: unlimited
+	MaxMove      Span // how much later one change may put an end without somebody looking; zero: unlimited
 	Guard        Guard
 	TestUsers    []string            // patterns (path.Match) on userName, folded
 	Aliases      map[string][]string // record field -> paths, first non-empty wins

@@ -48,6 +48,9 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if err := ps.guard(ctx); err != nil {
 		return p.NextAt, err
 	}
+	if err := ps.moves(ctx); err != nil {
+		return p.NextAt, err
+	}
 	ps.want = l.Rules().Desired(p, now)
 	if err := ps.keepLosses(ctx); err != nil {
 		return p.NextAt, err

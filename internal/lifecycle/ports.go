@@ -22,6 +22,11 @@ type Store interface {
 	// AdmitRemoval asks the guard whether an edit of the mapping may take access away. What was approved passes, and the answer
 	// stays the same until somebody decides, or the hold expires into approval.
 	AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (contractor.Hold, error)
+	// AdmitMove asks whether an end that a vendor put much later may take effect. The answer for one change stays the same until
+	// somebody decides, or the hold expires into the former end.
+	AdmitMove(ctx context.Context, r contractor.MoveRequest) (contractor.Hold, error)
+	// SettleMoves ends open holds of moved ends of an engagement that a newer change (at setAt) has overtaken.
+	SettleMoves(ctx context.Context, engagement string, setAt time.Time) error
 	// Record writes a change with its journal events in one transaction. It refuses with contractor.ErrStale if the person's
 	// Rev is not the one that was read; else it raises c.Person.Rev and fills the IDs of new holdings.
 	Record(ctx context.Context, c *contractor.Change, events ...audit.Event) error

@@ -24,6 +24,7 @@ type mappingFile struct {
 type fileDefaults struct {
 	Timezone      string          `yaml:"timezone"`
 	MaxDuration   contractor.Span `yaml:"max_duration"`
+	MaxMove       contractor.Span `yaml:"max_move"`
 	MissingEnd    string          `yaml:"missing_end"`
 	EndInPast     string          `yaml:"end_in_past"`
 	ActivateEarly contractor.Span `yaml:"activate_early"`

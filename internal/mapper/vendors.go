@@ -59,7 +59,7 @@ func (b *builder) buildVendors() {
 			Name: name, EmailDomains: b.emailDomains(name, f.EmailDomains), Quota: d.Quota, Profile: f.Profile, Supplier: f.Supplier,
 			Zone:        b.location(path("vendors", name, "dates", "timezone"), f.Dates.Timezone, b.zone),
 			DateLayouts: b.layouts(name, f.Dates.Layouts), MissingEnd: contractor.MissingEnd(cmp.Or(f.MissingEnd, string(missing))),
-			MaxDuration: d.MaxDuration, Guard: b.buildGuard(path("vendors", name, "guard"), f.Guard, guard),
+			MaxDuration: d.MaxDuration, MaxMove: d.MaxMove, Guard: b.buildGuard(path("vendors", name, "guard"), f.Guard, guard),
 			TestUsers: b.testUsers(name, f.TestUsers), Aliases: b.aliases(name, f.Aliases),
 			IgnoreGroups: f.Groups == "ignore", RatePerSec: d.Rate,
 		}
