@@ -142,6 +142,9 @@ func (e *Engagement) Period(v *Vendor) (Period, error) {
 	if !e.KeptUntil.IsZero() {
 		p.End, p.Note = e.KeptUntil.UTC(), "a newer end is held until somebody decides"
 	}
+	if at := e.Stopped.At; !at.IsZero() && (p.End.IsZero() || at.Before(p.End)) {
+		p.End, p.Note = at.UTC(), "ended by "+e.Stopped.By
+	}
 	if p.End.IsZero() {
 		p.NoEnd = true
 		p.Note = "no end date, and no rule for engagements without one"

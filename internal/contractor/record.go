@@ -77,6 +77,7 @@ type Engagement struct {
 	Test      bool            `json:"test,omitempty"`        // a vendor's test user: answered as SCIM, never sent to Entra
 	Standing  Standing        `json:"standing"`              // what the bridge says about it, read-only for the vendor
 	Extended  Extension       `json:"-"`                     // by an admin; zero: none
+	Stopped   Block           `json:"-"`                     // by its sponsor: it ends at Stopped.At at the latest, whatever its vendor sends; zero: none
 	KeptUntil time.Time       `json:"-"`                     // the end in force while a newer one is held; zero: none. Set by the loop, never stored
 	PrevEnd   time.Time       `json:"extendedFrom,omitzero"` // the effective end before the last change of it by the vendor
 }
