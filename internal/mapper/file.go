@@ -32,6 +32,8 @@ type fileDefaults struct {
 	Offboarding   fileOffboarding `yaml:"offboarding"`
 	Sponsor       fileSponsor     `yaml:"sponsor"`
 	Notify        fileNotify      `yaml:"notify"`
+	Extend        fileExtend      `yaml:"extend"`
+	Attest        fileAttest      `yaml:"attest"`
 	Rate          float64         `yaml:"rate"`
 	Quota         int             `yaml:"quota"`
 }
@@ -55,6 +57,16 @@ type fileSponsor struct {
 
 type fileNotify struct {
 	BeforeEnd []contractor.Span `yaml:"before_end"`
+}
+
+type fileExtend struct {
+	Max          contractor.Span `yaml:"max"`
+	ApprovalOver contractor.Span `yaml:"approval_over"`
+}
+
+type fileAttest struct {
+	Every contractor.Span `yaml:"every"`
+	Grace contractor.Span `yaml:"grace"`
 }
 
 type fileCatalog struct {

@@ -25,6 +25,8 @@ type Mapping struct {
 	sponsor      sponsorPolicy
 	early        contractor.Span
 	notify       []contractor.Span // longest first
+	extend       contractor.ExtendRules
+	attest       contractor.AttestRules
 	offboarding  Offboarding
 	invitation   Invitation
 	guard        contractor.Guard
