@@ -127,6 +127,11 @@ func (t *tx) decide(h *contractor.Hold, state contractor.HoldState, actor audit.
 	if err := t.touch(h.Person, t.now, state == contractor.HoldApproved); err != nil {
 		return err
 	}
+	if state == contractor.HoldApproved {
+		if err := t.approveAsk(h, actor, reason); err != nil {
+			return err
+		}
+	}
 	return t.append(&audit.Event{
 		Kind: "hold." + string(state), Actor: actor, Outcome: audit.Done, Person: h.Person, Engagement: h.Engagement, Vendor: h.Vendor, Reason: reason,
 	})
@@ -181,8 +186,9 @@ func (s *Store) DecideHold(ctx context.Context, actor audit.Actor, id int64, app
 // BlockPerson closes a person whatever records and rules say, ahead of everything else, until UnblockPerson.
 func (s *Store) BlockPerson(ctx context.Context, actor audit.Actor, person, reason string) error {
 	return s.write(ctx, "block a person", func(t *tx) error {
-		n, err := t.changed(`INSERT INTO blocks (person, at, by, reason) SELECT id, ?2, ?3, ?4 FROM persons WHERE id = ?1 ON CONFLICT (person) DO NOTHING`,
-			person, t.now.UnixMicro(), actor.Name, reason)
+		n, err := t.changed(`INSERT INTO blocks (person, at, by, reason) SELECT id, ?2, ?3, ?4 FROM persons WHERE id = ?1
+			ON CONFLICT (person) DO UPDATE SET at = ?2, by = ?3, reason = ?4 WHERE blocks.by IN (?5, ?6)`,
+			person, t.now.UnixMicro(), actor.Name, reason, byAttestation, bySponsor) // the bridge's own stop would be lifted by itself
 		if err != nil {
 			return err
 		}
@@ -215,25 +221,27 @@ func (s *Store) UnblockPerson(ctx context.Context, actor audit.Actor, person, re
 
 // ExtendEngagement gives an engagement a later end than its vendor sent, until the vendor sends another.
 func (s *Store) ExtendEngagement(ctx context.Context, actor audit.Actor, engagement string, until time.Time, reason string) error {
-	return s.write(ctx, "extend an engagement", func(t *tx) error {
-		var person, vendor string
-		err := t.row(`SELECT person, vendor FROM engagements WHERE id = ? AND deleted = 0 AND person IS NOT NULL`, []any{engagement}, &person, &vendor)
-		if errors.Is(err, sql.ErrNoRows) {
-			return contractor.Errorf(contractor.CodeNotFound, "no engagement %s; scimbridge contractor show PERSON lists them", engagement)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = t.exec(`INSERT INTO extensions (engagement, until, at, by, reason) VALUES (?1, ?2, ?3, ?4, ?5)
+	return s.write(ctx, "extend an engagement", func(t *tx) error { return t.extend(actor, engagement, until, reason) })
+}
+
+func (t *tx) extend(actor audit.Actor, engagement string, until time.Time, reason string) error {
+	var person, vendor string
+	err := t.row(`SELECT person, vendor FROM engagements WHERE id = ? AND deleted = 0 AND person IS NOT NULL`, []any{engagement}, &person, &vendor)
+	if errors.Is(err, sql.ErrNoRows) {
+		return contractor.Errorf(contractor.CodeNotFound, "no engagement %s; scimbridge contractor show PERSON lists them", engagement)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO extensions (engagement, until, at, by, reason) VALUES (?1, ?2, ?3, ?4, ?5)
 			ON CONFLICT (engagement) DO UPDATE SET until = ?2, at = ?3, by = ?4, reason = ?5`, engagement, until.UnixMicro(), t.now.UnixMicro(), actor.Name, reason)
-		if err != nil {
-			return err
-		}
-		if err := t.touch(person, t.now, false); err != nil {
-			return err
-		}
-		return t.append(&audit.Event{Kind: "engagement.extended", Actor: actor, Outcome: audit.Done, Person: person, Engagement: engagement, Vendor: vendor, Reason: reason, Until: until})
-	})
+	if err != nil {
+		return err
+	}
+	if err := t.touch(person, t.now, false); err != nil {
+		return err
+	}
+	return t.append(&audit.Event{Kind: "engagement.extended", Actor: actor, Outcome: audit.Done, Person: person, Engagement: engagement, Vendor: vendor, Reason: reason, Until: until})
 }
 
 // AdoptGuest hands an existing guest to the bridge: from now on it is the person's, and is changed and in the end deleted.

@@ -14,7 +14,7 @@ func (ps *pass) guard(ctx context.Context) error {
 	for i := range ps.p.Engagements {
 		e := &ps.p.Engagements[i]
 		v, ok := rules.Vendor(e.Vendor)
-		if !ok || !wasLive(e) {
+		if !ok || !wasLive(e) || !e.Stopped.At.IsZero() { // a sponsor ended it: no feed did
 			continue
 		}
 		former, sudden := suddenEnd(e, v, ps.now)
