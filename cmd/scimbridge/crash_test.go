@@ -254,6 +254,7 @@ func (v *victim) check(mail, id string) {
 			p.Engagements = nil
 			v.t.Logf("%+v", *p)
 		}
+		v.t.Logf("assignments %+v\nrequests %+v", state.Assignments, state.Requests)
 	}()
 	if e, err := store.Get(v.t.Context(), "okta", id); err != nil || e.Standing.Status != contractor.StatusRemoved {
 		// The last kill may have come between the guest's deletion and its reading back.

@@ -275,6 +275,9 @@ func (c *Client) packages(ctx context.Context, guestID string) ([]contractor.Pac
 		return nil, err
 	}
 	for _, q := range requests {
+		if end := q.Schedule.end(); !end.IsZero() && time.Since(end) > overdueRequest {
+			continue // its own schedule is over: nothing can come of it, and Graph may call it delivering for ever
+		}
 		if key := strings.ToLower(q.AccessPackage.ID); !known[key] {
 			known[key] = true
 			out = append(out, contractor.PackageAssignment{PackageID: q.AccessPackage.ID, RequestID: q.ID, State: q.State, End: q.Schedule.end()})
@@ -282,6 +285,9 @@ func (c *Client) packages(ctx context.Context, guestID string) ([]contractor.Pac
 	}
 	return out, nil
 }
+
+// overdueRequest is how long after the end of its schedule an open request is still taken seriously: clocks differ.
+const overdueRequest = time.Minute
 
 // openRequests reads the guest's requests for packages that are neither finished nor refused. By which property they can be
 // found is not documented for certain: the requestor of a direct assignment is the person assigned, says the reference, but
