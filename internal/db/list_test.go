@@ -2,9 +2,11 @@ package db_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -382,5 +384,77 @@ func testTotals(t *testing.T, open opener) {
 	}
 	if n := total(contractor.Query{Count: 5}); n != 29 {
 		t.Errorf("total %d after one was deleted, want 29", n)
+	}
+}
+
+func TestExpensiveQueriesAreRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scimbridge.db")
+	fill(t, reopen(t, path), "acme", 300)
+	s, err := db.Open(t.Context(), db.Config{Path: path, QueryTimeout: time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	title := contractor.Attr{Path: []string{"title"}, Type: contractor.TypeString}
+	q := contractor.Query{Vendor: "acme", Count: 10, Where: contractor.Compare{Attr: title, Op: contractor.OpCo, Value: "x"}}
+	_, err = s.List(t.Context(), q)
+	var e *contractor.Error
+	if !errors.As(err, &e) || e.Code != contractor.CodeInvalid || e.SCIMType != "tooMany" || !strings.Contains(e.Message, "userName") {
+		t.Errorf("answered %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.List(ctx, q); !errors.Is(err, context.Canceled) {
+		t.Errorf("a caller who left was answered %v", err)
+	}
+	// What finds few rows by an index is not measured by the clock, and the reader that was interrupted was replaced.
+	name := contractor.Attr{Path: []string{"userName"}, Type: contractor.TypeString}
+	q.Where = contractor.Compare{Attr: name, Op: contractor.OpEq, Value: "user0007"}
+	for range 10 {
+		if page, err := s.List(t.Context(), q); err != nil || page.Total != 1 {
+			t.Errorf("%d found, error %v", page.Total, err)
+		}
+	}
+}
+
+// Beyond what is counted, the total is more than the pages so far until the last one: who walks on reaches the end.
+func TestWalkBeyondWhatIsCounted(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it needs 10,200 engagements")
+	}
+	const n = 10_200
+	s := openSQLite(t)
+	fill(t, s, "acme", n)
+	for name, c := range map[string]contractor.Condition{
+		"ByIndex": contractor.Compare{Attr: contractor.Attr{Path: []string{"active"}, Type: contractor.TypeBoolean}, Op: contractor.OpEq, Value: true},
+		"ByRange": contractor.Compare{Attr: contractor.Attr{Path: []string{"meta", "lastModified"}, Type: contractor.TypeDateTime}, Op: contractor.OpGe, Value: noon},
+		"ByJSON":  contractor.Compare{Attr: contractor.Attr{Path: []string{"emails", "type"}, Type: contractor.TypeString, Multi: true}, Op: contractor.OpEq, Value: "work"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := map[string]bool{}
+			q := contractor.Query{Vendor: "acme", Where: c, Count: 700}
+			for _, e := range walkOffsets(t, s, q) {
+				seen[e.ID] = true
+			}
+			if len(seen) != n {
+				t.Errorf("by offset %d of %d", len(seen), n)
+			}
+			clear(seen)
+			for _, e := range walkCursors(t, s, q) {
+				seen[e.ID] = true
+			}
+			if len(seen) != n {
+				t.Errorf("by cursor %d of %d", len(seen), n)
+			}
+			q.Start = 10_100
+			page, err := s.List(t.Context(), q)
+			if err != nil || page.Total != n || len(page.Items) != 100 {
+				t.Errorf("the last page has %d, total %d, error %v", len(page.Items), page.Total, err)
+			}
+			q.Start, q.Count = 0, 0
+			if page, err = s.List(t.Context(), q); err != nil || page.Total < 10_000 || page.Total > n {
+				t.Errorf("the total alone is %d, error %v", page.Total, err)
+			}
+		})
 	}
 }
