@@ -37,11 +37,12 @@ func rooms() map[string][]string {
 		"internal/db":             {"internal/contractor", "internal/audit"},
 		"internal/siem":           {"internal/contractor", "internal/audit"},
 		"internal/lifecycle":      {"internal/contractor", "internal/audit", "internal/mapper"},
+		"internal/notify":         {"internal/contractor", "internal/audit"},
 		"internal/console":        {"internal/contractor", "internal/audit", "internal/mapper"},
 		"cmd/scimbridge": {
 			"internal/contractor", "internal/audit", "internal/strictyaml", "internal/entra/emulator", "internal/config",
 			"internal/mapper", "internal/policy", "internal/entra", "internal/scim", "internal/db", "internal/lifecycle", "internal/console",
-			"internal/siem",
+			"internal/siem", "internal/notify",
 		},
 	}
 }
@@ -54,6 +55,7 @@ func testsMayImport() []string { return []string{"internal/db", "internal/entra/
 func testsAlso() map[string][]string {
 	return map[string][]string{
 		"internal/db":        {"internal/scim", "internal/lifecycle"},
+		"internal/notify":    {"internal/scim", "internal/entra", "internal/lifecycle", "internal/mapper"},
 		"internal/lifecycle": {"internal/scim", "internal/entra"},
 	}
 }
