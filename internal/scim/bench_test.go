@@ -67,13 +67,9 @@ func prepared(b *testing.B, n int) []contractor.Engagement {
 	now := time.Now().UTC()
 	all := make([]contractor.Engagement, n)
 	for i := range all {
-		out, err := reader.Normalise([]byte(contractorBody(int64(i + 1))))
-		if err != nil {
+		if all[i], err = reader.Engagement(uuid.NewString(), []byte(contractorBody(int64(i+1))), now); err != nil {
 			b.Fatal(err)
 		}
-		id := uuid.NewString()
-		all[i] = contractor.Engagement{ID: id, Vendor: "acme", Record: out.Record, Version: 1, Created: now, Modified: now, EndSetAt: now}
-		all[i].Resource = []byte(strings.Replace(string(out.Resource), `],`, `],"id":"`+id+`",`, 1))
 	}
 	return all
 }

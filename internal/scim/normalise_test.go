@@ -212,6 +212,18 @@ func TestNormaliseMatchesTheDoor(t *testing.T) {
 	if err := errorsJoin(json.Unmarshal(e.Resource, &a), json.Unmarshal(out.Resource, &b)); err != nil {
 		t.Fatal(err)
 	}
+	reader, err := scim.NewReader(acme())
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := reader.Engagement(id, []byte(body), e.Created)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.Person = e.Person
+	if diff := cmp.Diff(e, made); diff != "" {
+		t.Errorf("engagements (-door +import):\n%s", diff)
+	}
 	delete(a, "id")
 	if diff := cmp.Diff(a, b); diff != "" {
 		t.Errorf("resources (-door +try):\n%s", diff)

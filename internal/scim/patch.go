@@ -74,6 +74,9 @@ func (p *patcher) whole(verb string, v *value) error {
 
 // named runs an operation on a path. lenient: the path is a member's name in an operation without path.
 func (p *patcher) named(verb, path string, v *value, lenient bool) error {
+	if strings.EqualFold(path, "password") {
+		return nil // never kept
+	}
 	tg, err := parsePath(path, p.in.t, pathLimits())
 	if errors.Is(err, errNoAttribute) {
 		if field, _, ok := p.in.names.alias(path); ok {
@@ -111,9 +114,6 @@ func locked(tg *target) bool {
 
 // undeclared notes what nobody reads, and lets the members of an undeclared extension find their aliases.
 func (p *patcher) undeclared(verb, path string, v *value) error {
-	if strings.EqualFold(path, "password") {
-		return nil
-	}
 	if verb == opRemove || v.empty() {
 		p.in.unused.drop(path)
 		return nil

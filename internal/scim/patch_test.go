@@ -70,6 +70,7 @@ func TestRFC7644_3_5_2_Modifying(t *testing.T) {
 		{"a manager in a list", ``, `{"op":"add","path":"manager","value":[{"value":"m"}]}`, "<" + urnEnterprise + ">.manager", `{"value":"m"}`},
 		{"an emptied manager", `"` + urnEnterprise + `":{"manager":"m"}`, `{"op":"replace","path":"manager","value":{"value":""}}`, "<" + urnEnterprise + ">", ""},
 		{"a number for a string", ``, `{"op":"add","path":"` + urnEnterprise + `:employeeNumber","value":12}`, "<" + urnEnterprise + ">.employeeNumber", `"12"`},
+		{"a password is thrown away", ``, `{"op":"replace","path":"password","value":"s3cret"}`, "password", ""},
 		{"an undeclared extension is passed over", ``, `{"op":"add","path":"urn:x:y:2.0:User:size","value":"9"}`, "title", ""},
 		{"read-only values in an operation without path are passed over", ``, `{"op":"replace","value":{"meta":{"version":"9"},"groups":[],"title":"T"}}`, "title", `"T"`},
 	} {

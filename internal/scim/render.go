@@ -2,6 +2,7 @@ package scim
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,18 @@ type renderer struct {
 	project *projection                     // nil: everything that is returned by default
 }
 
+// underID is a stored form under an id: the store revives an engagement under the id that it had before. Ids are of one length.
+func underID(stored []byte, id string) []byte {
+	at := bytes.Index(stored, []byte(`],"id":"`)) + len(`],"id":"`)
+	if at+len(id) > len(stored) || !bytes.HasSuffix(stored, []byte("}}")) { // not of the door's making: it has what every User has
+		return []byte(`{"schemas":["` + urnUser + `","` + urnContractor + `"],"id":"` + id + `","` + urnContractor + `":{}}`)
+	}
+	if string(stored[at:at+len(id)]) == id {
+		return stored
+	}
+	return slices.Concat(stored[:at], []byte(id), stored[at+len(id):])
+}
+
 // securityID opens the value that is not returned by default. A string's own quotes are escaped: the sequence cannot occur
 // inside a value.
 const securityID = `"securityId":"`
@@ -90,12 +103,7 @@ func (r *renderer) user(b []byte, e *contractor.Engagement) []byte {
 		full := renderer{base: r.base, groups: r.groups, secret: true, summary: true}
 		return r.project.apply(b, full.user(nil, e))
 	}
-	body, begin := e.Resource, len(b)
-	if at := bytes.Index(body, []byte(`],"id":"`)); at > 0 { // the store may have revived the engagement under an older id
-		at += len(`],"id":"`)
-		b = append(append(b, body[:at]...), e.ID...)
-		body = body[at+len(e.ID):]
-	}
+	body, begin := underID(e.Resource, e.ID), len(b)
 	body = body[:len(body)-2] // the braces of the extension and of the resource
 	if at := bytes.LastIndex(body, []byte(securityID)); at > 0 && !r.secret {
 		end := at + len(securityID)

@@ -469,6 +469,9 @@ func TestRFC7644_3_6_Deleting(t *testing.T) {
 			t.Error("the version began anew")
 		}
 		w.do("GET", "/Users/"+id, "").want(200).is("id", `"`+id+`"`).is("active", "true")
+		if same := w.do("PUT", "/Users/"+id, user("ann")).want(200); same.header.Get("ETag") != r.header.Get("ETag") {
+			t.Error("a PUT of the same changed something")
+		}
 	})
 }
 

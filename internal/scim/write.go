@@ -28,19 +28,11 @@ func (k *call) create(ctx context.Context, id string, sent *value) (contractor.E
 	if err != nil {
 		return contractor.Engagement{}, err
 	}
-	if !d.active {
-		place(&d.root, k.names.t.root.byName["active"], boolValue(true))
-	}
 	if id == "" {
 		id = uuid.NewString()
 	}
-	e := contractor.Engagement{ID: id, Vendor: k.vendor.Name, Version: 1, Created: k.now, Modified: k.now, EndSetAt: k.now}
-	e.Record = d.record()
-	e.Test = k.vendor.IsTestUser(e.Record.UserName)
-	if err := k.settle(&e, d); err != nil {
-		return e, err
-	}
-	if err := k.begins(&e); err != nil {
+	e, err := d.engagement(id, k.now)
+	if err != nil {
 		return e, err
 	}
 	e, err = k.door.store.Create(ctx, e, k.vendor.Quota, k.created(&e, d))
@@ -49,54 +41,6 @@ func (k *call) create(ctx context.Context, id string, sent *value) (contractor.E
 	}
 	k.door.wake()
 	return e, nil
-}
-
-// settle fills an engagement from a draft: the record, the stored form, what the dates mean, and what the bridge says of it.
-func (k *call) settle(e *contractor.Engagement, d *draft) error {
-	e.Record = d.record()
-	if !e.Test {
-		if err := d.check(&e.Record); err != nil {
-			return err
-		}
-	}
-	if e.Record.Active {
-		e.EndedAt = time.Time{}
-	} else if e.EndedAt.IsZero() {
-		e.EndedAt = k.now
-	}
-	if !e.Test { // what a connection test sends for a date need not be one
-		p, err := e.Period(k.vendor)
-		if err != nil {
-			return err
-		}
-		e.Standing.EffectiveStart, e.Standing.EffectiveEnd = p.Start, p.End
-	}
-	e.Unused = d.unusedJSON()
-	e.Resource = d.stored(e.ID)
-	if len(e.Resource) > resourceLimit {
-		return contractor.Errorf(contractor.CodeTooLarge, "the resource would be larger than %d bytes", resourceLimit)
-	}
-	return nil
-}
-
-// resourceLimit bounds one stored resource, in bytes.
-const resourceLimit = 64 << 10
-
-// begins refuses a new contract that is over before it begins. In an update such an end means now (product rule 3).
-func (k *call) begins(e *contractor.Engagement) error {
-	if e.Test || !e.Record.Active {
-		return nil
-	}
-	start, end := e.Standing.EffectiveStart, e.Standing.EffectiveEnd
-	switch {
-	case end.IsZero():
-		return nil
-	case !end.After(k.now):
-		return contractor.Invalid(urnContractor+":endDate", "has passed: a new contractor must have an end to come")
-	case !end.After(start):
-		return contractor.Invalid(urnContractor+":endDate", "lies before the contract's start")
-	}
-	return nil
 }
 
 // attempts is how often a write starts over because another came first. From the second on, this process's writers of one
@@ -149,20 +93,22 @@ func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind s
 		return old, err
 	}
 	e := old
-	if err := k.settle(&e, d); err != nil {
+	if err := d.settle(&e, k.now); err != nil {
 		return old, err
 	}
 	if is := k.vendor.IsTestUser(e.Record.UserName); is != e.Test {
 		return old, contractor.Invalid("userName", "a test user cannot become a contractor, nor a contractor a test user; create another User")
 	}
-	if bytes.Equal(e.Resource, old.Resource) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
+	if bytes.Equal(e.Resource, underID(old.Resource, old.ID)) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
 		return old, nil
 	}
 	end := k.end(&old)
 	if !end.Equal(e.Standing.EffectiveEnd) { // the vendor moved it
 		e.PrevEnd, e.EndSetAt = end, k.now
 	}
-	e.Modified = k.now
+	if e.Modified.Before(k.now) { // the loop may have written meanwhile
+		e.Modified = k.now
+	}
 	stored, err := k.door.store.Update(ctx, e, k.changed(kind, &old, &e, end, was, d))
 	if err != nil {
 		return stored, err
