@@ -48,6 +48,7 @@ type daemon struct {
 	metricsAddr net.Addr
 	baseURL     string
 
+	derive    chan struct{} // a mapping came into force: records may have to be read anew
 	reloading sync.Mutex
 	loaded    atomic.Pointer[mappingStatus]
 	lastBeat  int64
@@ -55,7 +56,7 @@ type daemon struct {
 
 // start brings every part up in order; whatever was started is stopped again if a later part cannot be.
 func start(ctx context.Context, o options) (_ *daemon, err error) {
-	d := &daemon{daemonState: daemonState{log: o.log, failed: make(chan error, 1)}, config: o.config, started: time.Now(), metrics: newMetrics()}
+	d := &daemon{daemonState: daemonState{log: o.log, failed: make(chan error, 1)}, config: o.config, started: time.Now(), metrics: newMetrics(), derive: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.config.ShutdownTimeout)
@@ -160,6 +161,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 	loop, err := lifecycle.New(lifecycle.Config{
 		Store: d.store, Directory: d.graph, Logger: d.log.With("component", "lifecycle"),
 		Rules:   func() lifecycle.Rules { return d.mapping.get() },
+		Former:  newFormer(d.store).rules,
 		Workers: o.config.Workers, Settle: o.config.Patience.Settle, InviteWindow: o.config.Patience.InviteWindow, NativeGrace: o.config.Patience.NativeGrace,
 		Skew: d.graph.ClockSkew,
 	})
@@ -170,6 +172,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 	// The loop outlives ctx until its turn to stop: the doors close first.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
+	d.parts.Go(func() { d.keepDerived(runCtx) })
 	d.parts.Go(func() {
 		defer close(done)
 		if err := loop.Run(runCtx); err != nil {
@@ -256,6 +259,16 @@ func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Ac
 	if err != nil && (!errors.As(err, &ce) || ce.Code != contractor.CodeNotFound) {
 		return err
 	}
+	if last.Hash != "" && last.Hash != m.Revision() {
+		before, _ := mapper.Parse("the mapping in force", []byte(last.Text)) // one that cannot be read any more guards nothing
+		held, err := holdRemovals(ctx, d.store, before, m)
+		if err != nil {
+			return err
+		}
+		if held > 0 {
+			d.log.Warn("the mapping takes access from more people than the guard allows; it waits for scimbridge hold approve or hold cancel", "held", held, "revision", m.Revision()[:12])
+		}
+	}
 	revision, err := d.store.AddRevision(ctx, actor, string(m.Source()), "loaded from "+d.config.Mapping)
 	if err != nil {
 		return err
@@ -264,6 +277,10 @@ func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Ac
 	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: revision.Hash, Loaded: revision.Loaded.UTC()})
 	if last.Hash == revision.Hash {
 		return nil
+	}
+	select {
+	case d.derive <- struct{}{}:
+	default:
 	}
 	_, err = d.store.WakeAll(ctx, now, 0)
 	return err

@@ -247,7 +247,10 @@ func (s *Store) peopleAfter(ctx context.Context, after *int64) (people []*contra
 			p := byID[e.Person]
 			p.Engagements = append(p.Engagements, e)
 		}
-		return holdingRows(ctx, c, from, *after, byID)
+		if err := holdingRows(ctx, c, from, *after, byID); err != nil {
+			return err
+		}
+		return decisionRows(ctx, c, from, *after, byID)
 	})
 	return people, err
 }

@@ -90,8 +90,8 @@ func (t *tx) openRemoval(r *contractor.RemovalRequest, why string) (contractor.H
 	if why == "" {
 		return h, t.insertHold(&h)
 	}
-	// Another set of losses that waited for the same person and vendor is overtaken by this one.
-	if _, err := t.exec(`DELETE FROM holds WHERE person = ? AND vendor = ? AND kind = 'mapping' AND state = 'open'`, r.Person, r.Vendor); err != nil {
+	// What an earlier mapping took away from the same person, and waited, is overtaken.
+	if _, err := t.exec(`DELETE FROM holds WHERE person = ? AND vendor = ? AND kind = 'mapping' AND state = 'open' AND revision <> ?`, r.Person, r.Vendor, r.Revision); err != nil {
 		return h, err
 	}
 	h.State, h.Expires = contractor.HoldOpen, r.Now.Add(r.Undecided)

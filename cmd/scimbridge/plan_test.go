@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"scimbridge/internal/audit"
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/db"
+	"scimbridge/internal/mapper"
+)
+
+// house is a daemon on an emulated tenant in this process, and the commands beside it.
+type house struct {
+	*stage
+	t *testing.T
+}
+
+func newHouse(t *testing.T, seed uint64) *house {
+	t.Helper()
+	st, err := setStage(t.Context(), seed)
+	ok(t, err)
+	t.Cleanup(func() { ok(t, st.close(context.WithoutCancel(t.Context()))) })
+	return &house{st, t}
+}
+
+// command runs a command on the daemon's configuration and wants its exit code.
+func (h *house) command(want int, args ...string) string {
+	h.t.Helper()
+	var out, errs bytes.Buffer
+	args = append(args, "--config", filepath.Join(h.dir, "scimbridge.yaml"))
+	if code := run(h.t.Context(), args, streams{nil, &out, &errs}); code != want {
+		h.t.Fatalf("scimbridge %s exited %d, want %d\n%s%s", strings.Join(args, " "), code, want, out.String(), errs.String())
+	}
+	return out.String() + errs.String()
+}
+
+// edit replaces a part of the mapping file, once.
+func (h *house) edit(old, text string) {
+	h.t.Helper()
+	name := filepath.Join(h.dir, "mapping.yaml")
+	b, err := os.ReadFile(name) //nolint:gosec // a test's file
+	ok(h.t, err)
+	if !strings.Contains(string(b), old) {
+		h.t.Fatalf("the mapping has no %q", old)
+	}
+	ok(h.t, os.WriteFile(name, []byte(strings.Replace(string(b), old, text, 1)), 0o600))
+}
+
+// push creates a contractor of vendor okta and waits until the finance group is held.
+func (h *house) push(mail string) {
+	h.t.Helper()
+	end := time.Now().AddDate(0, 2, 0)
+	body := strings.Replace(okta(mail, "Ada", "Byron", "Analyst", end), `"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {`, `"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Finance", `, 1)
+	if !strings.Contains(body, "Finance") {
+		body = strings.Replace(body, `"userName"`, `"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": "Finance"}, "userName"`, 1)
+	}
+	var sent map[string]any
+	ok(h.t, json.Unmarshal([]byte(body), &sent))
+	sent["externalId"] = mail
+	b, err := json.Marshal(sent)
+	ok(h.t, err)
+	status, doc, err := h.vendors["okta"].do(h.t.Context(), http.MethodPost, "/Users", string(b))
+	ok(h.t, err)
+	if status != http.StatusCreated {
+		h.t.Fatalf("HTTP %d %v", status, doc)
+	}
+}
+
+func (h *house) finance() (n int) {
+	for _, u := range h.tenant.State().Users {
+		for _, g := range u.MemberOf {
+			if u.Guest && g == groupFinance {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// soon waits for something that the daemon does in its own time.
+func (h *house) soon(what string, done func() bool) {
+	h.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			h.t.Fatalf("not after 30 s: %s", what)
+		}
+	}
+}
+
+const financeRule = `  - name: finance
+    when: c.department == "Finance"
+    grant: {groups: [ext-finance]}
+`
+
+// TestPlanAndApply edits the mapping of a running daemon: seen before, refused when stale, applied as planned, explained.
+func TestPlanAndApply(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 7)
+	h.edit("profile: okta\n", "profile: okta\n    guard: {max_ends: 1}\n")
+	h.command(exitOK, "reload")
+	mails := []string{"ada@kforce.example", "bob@kforce.example", "eve@kforce.example"}
+	for _, m := range mails {
+		h.push(m)
+	}
+	h.soon("three have the finance group", func() bool { return h.finance() == 3 })
+
+	if out := h.command(exitOK, "plan", "--detailed-exitcode"); !strings.Contains(out, "0 of 3 persons change") {
+		t.Errorf("nothing was edited, and the plan says\n%s", out)
+	}
+	h.edit(financeRule, "")
+	out := h.command(2, "plan", "--detailed-exitcode")
+	for _, want := range []string{"3 of 3 persons change", "removed", "3 of vendor okta lose access", "the guard of vendor okta would hold this", "- group ext-finance, which finance gives"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plan does not say %q:\n%s", want, out)
+		}
+	}
+	var plan struct {
+		ID     string
+		People []struct {
+			Person  string
+			Changes []mapper.Change
+		}
+		Summary tally
+	}
+	ok(t, json.Unmarshal([]byte(h.command(exitOK, "plan", "--json")), &plan))
+	if len(plan.People) != 3 || plan.Summary.Kinds[mapper.Removed] != 3 || !strings.Contains(out, plan.ID[:12]) {
+		t.Fatalf("the plan as JSON: %+v; the same plan has the same id", plan)
+	}
+
+	t.Run("a stale plan is refused", func(t *testing.T) {
+		h.push("max@kforce.example")
+		h.soon("four have the finance group", func() bool { return h.finance() == 4 })
+		if out := h.command(exitError, "apply", plan.ID, "--yes", "--reason", "x"); !strings.Contains(out, "is new, or changed") || !strings.Contains(out, "the world has changed since plan") {
+			t.Errorf("refused with\n%s", out)
+		}
+	})
+	t.Run("a reload that takes too much waits", func(t *testing.T) {
+		h.command(exitOK, "reload")
+		out := h.command(2, "hold", "list")
+		if strings.Count(out, "the mapping takes access from 4 people, the guard allows 1") != 4 || h.finance() != 4 {
+			t.Errorf("%d have the group; held:\n%s", h.finance(), out)
+		}
+		h.edit("rules:\n", "rules:\n"+financeRule) // mended: nothing waits for it any more
+		h.command(exitOK, "reload")
+	})
+	t.Run("applied as planned", func(t *testing.T) {
+		h.edit(financeRule, "")
+		ok(t, json.Unmarshal([]byte(h.command(exitOK, "plan", "--json")), &plan))
+		h.command(exitUsage, "apply", plan.ID, "--reason", "x") // nobody to ask
+		h.command(exitOK, "apply", plan.ID[:12], "--yes", "--reason", "finance moved to packages")
+		h.soon("nobody has the finance group", func() bool { return h.finance() == 0 })
+		if out := h.command(exitError, "apply", plan.ID, "--yes", "--reason", "again"); !strings.Contains(out, "the mapping in force is") {
+			t.Errorf("applied twice: %s", out)
+		}
+	})
+}
+
+// bigHouse is a mapping of n rules for the benchmark.
+func bigHouse(n int, limit string) string {
+	var b strings.Builder
+	b.WriteString("version: 1\ndefaults: {timezone: Europe/Berlin, max_duration: 365d, missing_end: cap}\ncatalog:\n  groups:\n")
+	for i := range 50 {
+		fmt.Fprintf(&b, "    group-%d: {id: 3f0c6f0e-1d7b-4b1f-9a57-0b1f0a3a%04x}\n", i, i+1)
+	}
+	b.WriteString("vendors:\n  acme: {email_domains: [acme.example]}\nguest:\n  displayName: ${c.givenName} ${c.familyName}\nrules:\n  - name: everyone\n    grant: {groups: [group-0]}\n")
+	for i := 1; i < n; i++ {
+		fmt.Fprintf(&b, "  - name: rule-%d\n    when: c.department == \"Dept %d\" and c.country == \"DE\"\n    grant: {groups: [group-%d]}\n    max_duration: %s\n", i, i%97, i%50, limit)
+	}
+	return b.String()
+}
+
+// fillHouse stores n people with one engagement each.
+func fillHouse(b *testing.B, s *db.Store, n int) {
+	b.Helper()
+	const writers = 64
+	errs := make(chan error, writers)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	for w := range writers {
+		go func() {
+			for i := w; i < n; i += writers {
+				r := contractor.Record{
+					UserName: fmt.Sprint("u", i), Email: fmt.Sprintf("p%d@acme.example", i), Active: true, GivenName: "Ada", FamilyName: "Byron",
+					Title: "Engineer", Department: fmt.Sprintf("Dept %d", i%97), Country: [...]string{"DE", "FR"}[i%2], Supplier: "ACME",
+					WorkerID: fmt.Sprintf("W%08d", i), StartDate: now.Format(time.DateOnly), EndDate: now.AddDate(0, 0, 200).Format(time.DateOnly),
+				}
+				res, _ := json.Marshal(map[string]any{"userName": r.UserName, "title": r.Title, "emails": []any{map[string]any{"value": r.Email}}}) //nolint:errcheck // strings
+				e := contractor.Engagement{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Vendor: "acme", Version: 1, Created: now, Modified: now, Record: r, Resource: res}
+				if _, err := s.Create(b.Context(), e, 0, audit.Event{Kind: "engagement.created", Actor: audit.Actor{Kind: audit.ActorVendor, Name: "acme"}, Outcome: audit.Done}); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	for range writers {
+		ok(b, <-errs)
+	}
+}
+
+// BenchmarkPlan plans an edit for 100,000 people under 200 rules from a store on disk. SCIMBRIDGE_PEOPLE says how many instead.
+func BenchmarkPlan(b *testing.B) {
+	n := 100_000
+	if s := os.Getenv("SCIMBRIDGE_PEOPLE"); s != "" {
+		_, err := fmt.Sscan(s, &n)
+		ok(b, err)
+	}
+	s, err := db.Open(b.Context(), db.Config{Path: filepath.Join(b.TempDir(), "plan.db")})
+	ok(b, err)
+	defer s.Close() //nolint:errcheck // a benchmark
+	fillHouse(b, s, n)
+	_, err = s.AddRevision(b.Context(), admin(), bigHouse(200, "90d"), "test")
+	ok(b, err)
+	for _, c := range []struct{ name, limit, more string }{{"nothing changes", "90d", "# a comment\n"}, {"half of them change", "60d", ""}} {
+		after, problems := mapper.Parse("mapping.yaml", []byte(bigHouse(200, c.limit)+c.more))
+		ok(b, problems.Err())
+		b.Run(c.name, func(b *testing.B) {
+			peak := uint64(0)
+			for b.Loop() {
+				_, t, err := planOf(b.Context(), s, after, time.Now(), func(int) {
+					var m runtime.MemStats
+					runtime.ReadMemStats(&m)
+					peak = max(peak, m.HeapAlloc)
+				})
+				ok(b, err)
+				b.ReportMetric(float64(t.Changed), "changed")
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "people/s")
+			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
+		})
+	}
+}

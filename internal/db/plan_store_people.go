@@ -1,0 +1,36 @@
+package db
+
+import (
+	"context"
+	"errors"
+
+	"scimbridge/internal/contractor"
+)
+
+// decisionRows adds what admins decided to those of a chunk of people about whom they did.
+func decisionRows(ctx context.Context, c *conn, from, to int64, byID map[string]*contractor.Person) (err error) {
+	rows, err := c.query(ctx, `SELECT b.person FROM blocks b JOIN persons p ON p.id = b.person WHERE p.seq > ?1 AND p.seq <= ?2
+		UNION SELECT p.id FROM extensions x JOIN engagements e ON e.id = x.engagement JOIN persons p ON p.id = e.person WHERE p.seq > ?1 AND p.seq <= ?2`, from, to)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		ids = append(ids, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if p := byID[id]; p != nil {
+			if err := decisions(ctx, c, p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
