@@ -71,7 +71,9 @@ type WatchConfig struct {
 	// Skew tells how far this machine's clock is ahead of Entra's, and whether that is known. Nil: never known.
 	Skew func() (ahead time.Duration, known bool)
 
-	Every time.Duration // between passes. Default 5 min
+	// Every is the time between passes. Default 10 min: each pass reads the overlap again, so that with these defaults an entry is
+	// read some seven times, sweeps included.
+	Every time.Duration
 	// Overlap is how far back each pass reads again what was read before, since entries come late: minutes mostly, half an hour
 	// on a bad day (graph.md 5.2). Default 45 min.
 	Overlap time.Duration
@@ -142,7 +144,7 @@ func NewWatch(c WatchConfig) (*Watch, error) {
 		names[s.Name()] = true
 	}
 	day := 24 * time.Hour
-	c.Every = orDefault(c.Every, 5*time.Minute)
+	c.Every = orDefault(c.Every, 10*time.Minute)
 	c.Overlap = orDefault(c.Overlap, 45*time.Minute)
 	c.SweepEvery = orDefault(c.SweepEvery, day)
 	c.SweepBack = orDefault(c.SweepBack, 2*day)
@@ -198,7 +200,7 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// report logs a failure once until it changes: a missing licence is not news every five minutes.
+// report logs a failure once until it changes: a missing licence is not news every ten minutes.
 func (w *Watch) report(p WatchPass) {
 	if w.OnPass != nil {
 		w.OnPass(p)
@@ -218,8 +220,7 @@ func (w *Watch) report(p WatchPass) {
 
 // reason is an error without what differs each time.
 func reason(err error) string {
-	var f *contractor.Failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*contractor.Failure](err); ok {
 		return f.Op + ": " + f.Message
 	}
 	return err.Error()

@@ -169,3 +169,20 @@ func FuzzConditionalAccess(f *testing.F) {
 		}
 	})
 }
+
+// What the documentation shows is read as it stands there.
+func TestDocumentedConditionalAccess(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "conditional-access.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```yaml\n")
+	section, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatal("the page shows no section")
+	}
+	ca := parsePolicies(t, strings.ReplaceAll(section, "<id>", "aaaaaaaa-0000-4000-8000-00000000000a"))
+	if len(ca.Policies) != 2 || len(ca.Locations) != 2 || len(ca.Tenants) != 1 {
+		t.Errorf("%+v", ca)
+	}
+}
