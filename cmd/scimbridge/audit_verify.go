@@ -133,10 +133,10 @@ func printReport(out io.Writer, r *audit.Report, archives []string) error {
 		fmt.Fprintf(&b, "archive    read through: %s\n", a)
 	}
 	if r.Erased > 0 {
-		fmt.Fprintf(&b, "erased     %s no longer have their personal fields\n", count(r.Erased, "event"))
+		fmt.Fprintf(&b, "erased     the personal fields of %s\n", count(r.Erased, "event"))
 	}
 	if r.Covered > 0 {
-		fmt.Fprintf(&b, "PROVEN     events 1 to %d are those that were signed; %d younger ones agree with them\n", r.Covered, r.Events-r.Covered)
+		fmt.Fprintf(&b, "PROVEN     events 1 to %d are those that were signed; the chain goes on whole to event %d\n", r.Covered, r.Events)
 	} else {
 		b.WriteString("WHOLE      the journal agrees with itself. Only a checkpoint kept elsewhere (--checkpoint) proves that it was not written anew as a whole\n")
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +151,7 @@ func (f *reportFlags) access(ctx context.Context, s *db.Store, q db.AccessQuery,
 	}
 	r := &report{
 		name: "access", title: "Access at " + q.At.Format("2006-01-02 15:04:05") + " UTC", scope: strings.Join(of, ", "),
-		columns: []string{"person", "name", "address", "has", "since", "until", "ended by", "rule", "vendor", "sponsor", "event"},
+		columns: []string{"name", "address", "has", "since", "until", "ends by", "rule", "vendor", "sponsor named", "sponsor in Entra", "event", "person"},
 	}
 	rows := []db.AccessRow{}
 	for row, err := range s.AccessAt(ctx, q) {
@@ -158,6 +160,9 @@ func (f *reportFlags) access(ctx context.Context, s *db.Store, q db.AccessQuery,
 		}
 		rows = append(rows, row)
 	}
+	slices.SortStableFunc(rows, func(a, b db.AccessRow) int {
+		return cmp.Or(strings.Compare(a.Email, b.Email), strings.Compare(a.Person, b.Person), strings.Compare(string(a.Kind)+a.Granted, string(b.Kind)+b.Granted))
+	})
 	people := map[string]bool{}
 	unproven := 0
 	for i := range rows {
@@ -177,14 +182,14 @@ func (f *reportFlags) access(ctx context.Context, s *db.Store, q db.AccessQuery,
 			endedBy = "being taken"
 		}
 		who := f.subject(&a.Subject)
-		r.add(who.Person, who.Name, who.Email, kindWord(a.Kind)+" "+a.Granted, minute(a.Since), minute(a.Until), endedBy,
-			fmt.Sprintf("%s (line %d)", a.Rule, a.Line), a.Vendor, sponsorWord(who), event)
+		r.add(who.Name, who.Email, kindWord(a.Kind)+" "+a.Granted, minute(a.Since), minute(a.Until), endedBy,
+			fmt.Sprintf("%s (line %d of %.8s)", a.Rule, a.Line, a.Revision), a.Vendor, who.SponsorFor, orNone(who.Sponsor), event, who.Person)
 	}
 	r.summary = fmt.Sprintf("%s held by %s", count(len(rows), "grant"), countPeople(len(people)))
 	if unproven > 0 {
 		r.notes = append(r.notes, fmt.Sprintf("The events of %s are in an archive; end and rule are those last written.", count(unproven, "grant")))
 	}
-	r.notes = append(r.notes, "The number in the last column is the journal's event that proves the line: scimbridge audit prove NUMBER.")
+	r.notes = append(r.notes, "The event is the journal's that proves the line: scimbridge audit prove NUMBER. A rule's line is in the mapping revision that begins so.")
 	r.data = struct {
 		At   time.Time      `json:"at"`
 		Rows []db.AccessRow `json:"access"`
@@ -206,17 +211,11 @@ func countPeople(n int) string {
 	return fmt.Sprintf("%d people", n)
 }
 
-// sponsorWord is who is answerable: the account in Entra, and whom the vendor's record names.
-func sponsorWord(s *db.Subject) string {
-	switch {
-	case s.Sponsor != "" && s.SponsorFor != "":
-		return s.SponsorFor + " (" + s.Sponsor + ")"
-	case s.Sponsor != "":
-		return s.Sponsor
-	case s.SponsorFor != "":
-		return "none; the record names " + s.SponsorFor
+func orNone(s string) string {
+	if s == "" {
+		return "none"
 	}
-	return "none"
+	return s
 }
 
 func minute(t time.Time) string {

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
+
 	"scimbridge/internal/audit"
 )
 
@@ -40,7 +42,7 @@ func (r *report) add(cells ...string) {
 
 // dropNames takes the columns with names and addresses out; they were left empty.
 func (r *report) dropNames() {
-	for _, name := range []string{"name", "address"} {
+	for _, name := range []string{"name", "address", "sponsor named"} {
 		i := slices.Index(r.columns, name)
 		if i < 0 {
 			continue
@@ -125,9 +127,20 @@ func writeReportJSON(out io.Writer, r *report) error {
 //go:embed report_page.html
 var reportPage string
 
+// cellClass tells ids, which may break anywhere, and times, which may not break at all, from words.
+func cellClass(cell string) string {
+	if uuid.Validate(cell) == nil {
+		return "id"
+	}
+	if _, err := time.Parse("2006-01-02 15:04", cell); err == nil {
+		return "time"
+	}
+	return ""
+}
+
 // writeHTML writes a page that needs nothing else: no script, no font, no picture from elsewhere.
 func writeHTML(out io.Writer, r *report) error {
-	page, err := template.New("report").Parse(reportPage)
+	page, err := template.New("report").Funcs(template.FuncMap{"class": cellClass}).Parse(reportPage)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func reportExpiring(io streams) *cobra.Command {
 			}
 			r := &report{
 				name: "expiring", title: "Engagements that end within " + within,
-				columns: []string{"person", "name", "address", "vendor", "engagement", "ends", "in", "status", "holds", "sponsor"},
+				columns: []string{"name", "address", "vendor", "engagement", "ends", "in", "status", "holds", "sponsor named", "sponsor in Entra", "person"},
 				summary: count(len(rows), "engagement"), data: rowsJSON(rows),
 			}
 			for i := range rows {
@@ -56,7 +56,7 @@ func reportExpiring(io streams) *cobra.Command {
 				if !row.Before.IsZero() {
 					ends += " (was " + minute(row.Before) + ")"
 				}
-				r.add(who.Person, who.Name, who.Email, who.Vendor, who.Engagement, ends, roughly(row.EndsAt.Sub(now)), string(row.Status), holdsWord(row.Holds), sponsorWord(who))
+				r.add(who.Name, who.Email, who.Vendor, who.Engagement, ends, roughly(row.EndsAt.Sub(now)), string(row.Status), holdsWord(row.Holds), who.SponsorFor, orNone(who.Sponsor), who.Person)
 			}
 			return r, nil
 		})
@@ -81,7 +81,7 @@ disabled; the longest overdue first. The bridge needs moments for an end that ha
 			}
 			r := &report{
 				name: "overdue", title: "Access that should have ended", scope: "more than " + grace + " ago",
-				columns: []string{"person", "name", "address", "what", "should have ended", "overdue for", "why", "next attempt", "vendor", "sponsor"},
+				columns: []string{"name", "address", "what", "should have ended", "overdue for", "why", "next attempt", "vendor", "sponsor named", "sponsor in Entra", "person"},
 				summary: fmt.Sprintf("%d overdue", len(rows)), data: rowsJSON(rows),
 			}
 			for i := range rows {
@@ -93,7 +93,7 @@ disabled; the longest overdue first. The bridge needs moments for an end that ha
 				if row.Failures > 0 {
 					why = strings.TrimSpace(fmt.Sprintf("%s (%s)", why, count(row.Failures, "failure")))
 				}
-				r.add(who.Person, who.Name, who.Email, row.What, minute(row.EndedAt), roughly(now.Sub(row.EndedAt)), why, minute(row.NextAt), who.Vendor, sponsorWord(who))
+				r.add(who.Name, who.Email, row.What, minute(row.EndedAt), roughly(now.Sub(row.EndedAt)), why, minute(row.NextAt), who.Vendor, who.SponsorFor, orNone(who.Sponsor), who.Person)
 			}
 			return r, nil
 		})
@@ -112,7 +112,7 @@ func reportHeld(io streams) *cobra.Command {
 			}
 			r := &report{
 				name: "held", title: "Held",
-				columns: []string{"person", "name", "address", "vendor", "engagement", "why", "since", "for", "holds", "sponsor"},
+				columns: []string{"name", "address", "vendor", "engagement", "why", "since", "for", "holds", "sponsor named", "sponsor in Entra", "person"},
 				summary: fmt.Sprintf("%d held", len(rows)), data: rowsJSON(rows),
 			}
 			for i := range rows {
@@ -121,7 +121,7 @@ func reportHeld(io streams) *cobra.Command {
 				if !row.Since.IsZero() {
 					since, length = minute(row.Since), roughly(now.Sub(row.Since))
 				}
-				r.add(who.Person, who.Name, who.Email, who.Vendor, who.Engagement, row.Why, since, length, holdsWord(row.Holds), sponsorWord(who))
+				r.add(who.Name, who.Email, who.Vendor, who.Engagement, row.Why, since, length, holdsWord(row.Holds), who.SponsorFor, orNone(who.Sponsor), who.Person)
 			}
 			return r, nil
 		})
@@ -165,7 +165,7 @@ those that it has kept; where it does not, all that is known is who did not acce
 
 // guests fills a report that lists guests.
 func (f *reportFlags) guests(r *report, rows []db.GuestRow, now time.Time) {
-	r.columns = []string{"person", "name", "address", "guest", "phase", "invitation", "invited", "for", "holds", "vendor", "sponsor"}
+	r.columns = []string{"name", "address", "phase", "invitation", "invited", "for", "holds", "vendor", "sponsor named", "sponsor in Entra", "guest", "person"}
 	r.summary, r.data = count(len(rows), "guest"), rowsJSON(rows)
 	for i := range rows {
 		row, who := &rows[i], f.subject(&rows[i].Subject)
@@ -177,7 +177,7 @@ func (f *reportFlags) guests(r *report, rows []db.GuestRow, now time.Time) {
 		if state == "PendingAcceptance" {
 			state = "not accepted"
 		}
-		r.add(who.Person, who.Name, who.Email, row.Guest, string(row.Phase), strings.ToLower(state), invited, length, holdsWord(row.Holds), who.Vendor, sponsorWord(who))
+		r.add(who.Name, who.Email, string(row.Phase), strings.ToLower(state), invited, length, holdsWord(row.Holds), who.Vendor, who.SponsorFor, orNone(who.Sponsor), row.Guest, who.Person)
 	}
 }
 
