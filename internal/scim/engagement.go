@@ -50,12 +50,8 @@ func (d *draft) settle(e *contractor.Engagement, now time.Time) error {
 	} else if e.EndedAt.IsZero() {
 		e.EndedAt = now
 	}
-	if !e.Test { // what a connection test sends for a date need not be one
-		p, err := e.Period(d.n.vendor)
-		if err != nil {
-			return err
-		}
-		e.Standing.EffectiveStart, e.Standing.EffectiveEnd = p.Start, p.End
+	if err := d.date(e); err != nil {
+		return err
 	}
 	e.Unused = d.unusedJSON()
 	e.Resource = d.stored(e.ID)
@@ -63,6 +59,33 @@ func (d *draft) settle(e *contractor.Engagement, now time.Time) error {
 		return contractor.Errorf(contractor.CodeTooLarge, "the resource would be larger than %d bytes", resourceLimit)
 	}
 	return nil
+}
+
+// date works out when the engagement begins and ends. What a connection test sends for a date need not be one.
+func (d *draft) date(e *contractor.Engagement) error {
+	if e.Test {
+		return nil
+	}
+	own := ownWord(*e)
+	p, err := own.Period(d.n.vendor)
+	e.Standing.EffectiveStart, e.Standing.EffectiveEnd = p.Start, p.End
+	return err
+}
+
+// period is when an engagement begins and ends by its vendor's word in the store, measured by the vendor's settings of today.
+func period(v *contractor.Vendor, e *contractor.Engagement) contractor.Period {
+	own := ownWord(*e)
+	if p, err := own.Period(v); err == nil && !e.Test {
+		return p
+	}
+	return contractor.Period{Start: e.Standing.EffectiveStart, End: e.Standing.EffectiveEnd} // dates that were readable when they came
+}
+
+// ownWord leaves what an admin or a sponsor decided aside: whether the vendor moved the end does not depend on it, and a vendor
+// that moves the end goes before an extension.
+func ownWord(e contractor.Engagement) contractor.Engagement {
+	e.Extended, e.Stopped, e.KeptUntil = contractor.Extension{}, contractor.Block{}, time.Time{}
+	return e
 }
 
 // begins refuses a new contract that is over before it begins. In an update such an end means now (product rule 3).

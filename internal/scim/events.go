@@ -56,7 +56,7 @@ func (k *call) changed(kind string, old, e *contractor.Engagement, end time.Time
 
 func (k *call) deleted(old *contractor.Engagement) audit.Event {
 	ev := k.event(kindDeleted, old)
-	was, end := k.end(old), k.now
+	was, end := period(k.vendor, old).End, k.now
 	if !was.IsZero() && was.Before(end) {
 		end = was
 	}

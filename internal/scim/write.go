@@ -102,33 +102,27 @@ func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind s
 	if bytes.Equal(e.Resource, underID(old.Resource, old.ID)) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
 		return old, nil
 	}
-	end := k.end(&old)
-	if !end.Equal(e.Standing.EffectiveEnd) { // the vendor moved it
-		e.PrevEnd, e.EndSetAt = end, k.now
+	before := period(k.vendor, &old)
+	moved := !before.End.Equal(e.Standing.EffectiveEnd)
+	if moved {
+		e.PrevEnd, e.EndSetAt = before.End, k.now
 	}
 	if e.Modified.Before(k.now) { // the loop may have written meanwhile
 		e.Modified = k.now
 	}
-	stored, err := k.door.store.Update(ctx, e, k.changed(kind, &old, &e, end, was, d))
+	stored, err := k.door.store.Update(ctx, e, k.changed(kind, &old, &e, before.End, was, d))
 	if err != nil {
 		return stored, err
 	}
-	// The standing in the store is the loop's to write; the answer says already what the dates now mean.
-	stored.Standing.EffectiveStart, stored.Standing.EffectiveEnd = e.Standing.EffectiveStart, e.Standing.EffectiveEnd
+	// The standing in the store is the loop's to write; the answer says already what dates that changed now mean.
+	if moved {
+		stored.Standing.EffectiveEnd = e.Standing.EffectiveEnd
+	}
+	if !before.Start.Equal(e.Standing.EffectiveStart) {
+		stored.Standing.EffectiveStart = e.Standing.EffectiveStart
+	}
 	k.door.wake()
 	return stored, nil
-}
-
-// end is when an engagement ends by what is stored, measured by the vendor's settings of today.
-func (k *call) end(e *contractor.Engagement) time.Time {
-	if e.Test {
-		return time.Time{}
-	}
-	p, err := e.Period(k.vendor)
-	if err != nil {
-		return e.Standing.EffectiveEnd // its dates were readable when they came
-	}
-	return p.End
 }
 
 // remove ends a User and makes it a tombstone.
