@@ -208,6 +208,11 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		_ = l.Close()
 		return err
 	}
+	handler, err := d.startSponsors(ctx, d.metrics.scim(door.Handler()))
+	if err != nil {
+		_ = l.Close()
+		return err
+	}
 	admin, err := listenAdmin(d.config.AdminSocket)
 	if err != nil {
 		_ = l.Close()
@@ -219,7 +224,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	}
 	d.server("admin socket", admin, d.adminHandler(), nil, func(s *http.Server) { s.ConnContext = withPeer })
 	if d.config.TLS == nil {
-		d.server("vendor door", l, d.metrics.scim(door.Handler()), nil, nil)
+		d.server("vendor door", l, handler, nil, nil)
 		return nil
 	}
 	cert, err := loadCertificate(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path())
@@ -227,7 +232,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		_ = l.Close()
 		return setupError(err)
 	}
-	d.server("vendor door", l, d.metrics.scim(door.Handler()), cert.config(), nil)
+	d.server("vendor door", l, handler, cert.config(), nil)
 	return nil
 }
 

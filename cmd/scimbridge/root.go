@@ -76,6 +76,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 		newDemo(io), newServe(io), newValidate(io), newVendor(io), newContractor(io), newHold(io), newAudit(io), newReport(io), newStatus(io), newDoctor(io), newReload(io), newEmulator(io), newVersion(io),
 	)
 	root.AddCommand(newTry(io), newSchema(io), newPlan(io), newApply(io))
+	root.AddCommand(newSponsor(io), newAttest(io))
 	return root
 }
 

@@ -58,6 +58,9 @@ type Config struct {
 
 	// Patience is how long the loop waits for Entra to show what it was told.
 	Patience Patience `yaml:"patience"`
+
+	// Notify is how sponsors are told and answer. Optional; without it nobody is told.
+	Notify *Notify `yaml:"notify"`
 }
 
 // Patience is how long the loop waits for Entra to show what it was told. The defaults suit the real service; an emulator
@@ -198,6 +201,9 @@ func (c *Config) resolve(folder string) {
 		*p = below(folder, *p)
 	}
 	files := []*CredentialFile{&c.Entra.Credential.File, &c.Entra.Credential.PasswordFile}
+	if c.Notify != nil {
+		files = append(files, c.Notify.resolve(folder)...)
+	}
 	if c.TLS != nil {
 		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile)
 	}

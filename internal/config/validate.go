@@ -65,6 +65,9 @@ func (v *validator) config(c *Config) {
 	v.doors(c)
 	v.paths(c)
 	v.entra(&c.Entra)
+	if c.Notify != nil {
+		v.notify(c, c.Notify)
+	}
 	if c.ShutdownTimeout < minShutdown || c.ShutdownTimeout > maxShutdown {
 		v.add(at("shutdown_timeout"), "%v is out of range; write from 1s to 5m", c.ShutdownTimeout)
 	}
