@@ -166,6 +166,24 @@ func (s *Settings) Check() []Problem {
 	return c.problems
 }
 
+// Paths are the paths in the settings, for whoever reads the file to make absolute. "" names none.
+func (s *Settings) Paths() []*string {
+	paths := []*string{&s.Checkpoints.File}
+	for i := range s.Export {
+		sink := &s.Export[i]
+		if f := sink.File; f != nil {
+			paths = append(paths, &f.Path)
+		}
+		if l := sink.Syslog; l != nil {
+			paths = append(paths, &l.CAFile, &l.CertFile, &l.KeyFile)
+		}
+		if w := sink.Webhook; w != nil {
+			paths = append(paths, &w.SecretFile, &w.CAFile, &w.CertFile, &w.KeyFile)
+		}
+	}
+	return paths
+}
+
 type checker struct{ problems []Problem }
 
 func (c *checker) add(key, format string, args ...any) {

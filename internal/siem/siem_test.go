@@ -521,6 +521,21 @@ func TestSettingsCheck(t *testing.T) {
 	}
 }
 
+func TestPathsAreAll(t *testing.T) {
+	s := siem.Settings{Checkpoints: siem.Checkpoints{File: "p"}, Export: []siem.Sink{
+		{File: &siem.File{Path: "p"}},
+		{Syslog: &siem.Syslog{TLS: siem.TLS{CAFile: "p", CertFile: "p", KeyFile: "p"}}},
+		{Webhook: &siem.Webhook{SecretFile: "p", TLS: siem.TLS{CAFile: "p", CertFile: "p", KeyFile: "p"}}},
+	}}
+	for _, p := range s.Paths() {
+		*p = "q"
+	}
+	b, err := json.Marshal(s)
+	if err != nil || strings.Contains(string(b), `"p"`) || strings.Count(string(b), `"q"`) != 9 {
+		t.Errorf("%s, %v", b, err)
+	}
+}
+
 func TestNewRefuses(t *testing.T) {
 	w := newWorld(t, 0)
 	good := siem.Config{Store: w.store, Sealer: w.sealer, Logger: slog.New(slog.DiscardHandler)}
