@@ -17,15 +17,16 @@ import (
 
 func newValidate(io streams) *cobra.Command {
 	var file string
-	var strict bool
+	var strict, ask bool
 	cmd := &cobra.Command{
 		Use:   "validate [MAPPING…]",
 		Short: "Check the configuration and the mapping without running anything",
 		Long: `Check scimbridge.yaml and the mapping that it names, or only the mapping files given. Every mistake is told at once,
-with file:line:column. The mapping's own tests are run.
+with file:line:column. The mapping's own tests are run. With --online every id is looked up in the tenant, too, with the
+configuration's credential: it exists, is of the right kind and can be managed, and PIM allows assignments that are long enough.
 
 Exit codes: 0 fine (warnings do not fail, unless --strict), 1 mistakes.`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			var all strictyaml.Problems
 			files := args
 			if len(files) == 0 {
@@ -43,10 +44,31 @@ Exit codes: 0 fine (warnings do not fail, unless --strict), 1 mistakes.`,
 					failed = append(failed, err.Error())
 				}
 			}
-			return tellProblems(io, all, failed, files, strict)
+			if err := tellProblems(io, all, failed, files, strict); err != nil || !ask {
+				return err
+			}
+			cfg, err := readConfig(file, io)
+			if err != nil {
+				return err
+			}
+			for _, f := range files {
+				m, _, err := readMapping(f)
+				if err != nil {
+					return err
+				}
+				findings, err := online(cmd.Context(), io, cfg, m)
+				if err != nil {
+					return err
+				}
+				if err := tellOnline(io, findings, strict); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 	}
 	configFlag(cmd, &file)
+	cmd.Flags().BoolVar(&ask, "online", false, "look up every id in the tenant, too")
 	cmd.Flags().BoolVar(&strict, "strict", false, "let warnings fail, too")
 	return cmd
 }

@@ -33,7 +33,7 @@ func holdRemovals(ctx context.Context, store *db.Store, before, after *mapper.Ma
 		}
 		return nil
 	})
-	if err != nil || len(losses) == 0 {
+	if err != nil {
 		return 0, err
 	}
 	bounds := func(name string) (g contractor.Guard) {

@@ -16,6 +16,7 @@ import (
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
+	"scimbridge/internal/entra/emulator"
 	"scimbridge/internal/mapper"
 )
 
@@ -154,11 +155,34 @@ func TestPlanAndApply(t *testing.T) {
 		h.command(exitOK, "reload")
 	})
 	t.Run("applied as planned", func(t *testing.T) {
+		before := time.Now()
 		h.edit(financeRule, "")
 		ok(t, json.Unmarshal([]byte(h.command(exitOK, "plan", "--json")), &plan))
 		h.command(exitUsage, "apply", plan.ID, "--reason", "x") // nobody to ask
 		h.command(exitOK, "apply", plan.ID[:12], "--yes", "--reason", "finance moved to packages")
 		h.soon("nobody has the finance group", func() bool { return h.finance() == 0 })
+		if out := h.command(exitOK, "hold", "list"); !strings.Contains(out, "nothing waits") {
+			t.Errorf("all was approved with the plan, and\n%s", out)
+		}
+		h.soon("the removal is read back", func() bool {
+			return strings.Contains(h.command(exitOK, "explain", "ada@kforce.example", "ext-finance"), "grant.gone")
+		})
+		out := h.command(exitOK, "explain", "ada@kforce.example", "ext-finance")
+		for _, want := range []string{"not held", "no rule grants it", "grant.added", "rule finance, line", "grant.remove_sent", "request-id "} {
+			if !strings.Contains(out, want) {
+				t.Errorf("explain does not say %q:\n%s", want, out)
+			}
+		}
+		out = h.command(exitOK, "explain", "ada@kforce.example", "ext-finance", "--at", before.UTC().Format(time.RFC3339Nano))
+		if !strings.Contains(out, "held since") || strings.Contains(out, "grant.remove_sent") {
+			t.Errorf("explained for the past:\n%s", out)
+		}
+		if out := h.command(exitOK, "mapping", "list"); strings.Count(out, "in force") != 1 || strings.Count(out, "\n") != 6 {
+			t.Errorf("revisions:\n%s", out)
+		}
+		if out := h.command(exitOK, "mapping", "diff"); !strings.Contains(out, "nothing differs") {
+			t.Errorf("the file is what was applied:\n%s", out)
+		}
 		if out := h.command(exitError, "apply", plan.ID, "--yes", "--reason", "again"); !strings.Contains(out, "the mapping in force is") {
 			t.Errorf("applied twice: %s", out)
 		}
@@ -238,5 +262,31 @@ func BenchmarkPlan(b *testing.B) {
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "people/s")
 			b.ReportMetric(float64(peak)/(1<<20), "peak-MiB")
 		})
+	}
+}
+
+// TestValidateOnline asks the emulated tenant about a mapping.
+func TestValidateOnline(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 9)
+	if out := h.command(exitOK, "validate", "--online"); !strings.Contains(out, "group ext-finance ("+groupFinance+"): its grants depend on the bridge to end (expiry: bridge) [warning]") {
+		t.Errorf("a mapping that fits the tenant:\n%s", out)
+	}
+	const dynamic = "3f0c6f0e-1d7b-4b1f-9a57-0b1f0a3a9a77"
+	_, err := h.tenant.AddGroup(emulator.GroupSeed{ID: dynamic, Name: "all guests", Dynamic: true})
+	ok(t, err)
+	h.edit("ext-shared: {id: "+groupShared+"}", "ext-shared: {id: "+dynamic+"}")
+	h.edit("policy: "+policyDev, "policy: "+sponsorID)
+	h.edit("ext-base: {id: "+groupBase+"}", "ext-base: {id: "+sponsorID+"}")
+	out := h.command(exitError, "validate", "--online")
+	for _, want := range []string{
+		"group ext-shared (" + dynamic + ") has dynamic membership; members cannot be added\n",
+		"group ext-base (" + sponsorID + ") is not in the tenant, or is no group",
+		"access package dev-basic (" + packageDev + ", policy " + sponsorID + "): the package has no such policy",
+		"3 errors, 1 warning",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
 	}
 }

@@ -75,7 +75,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.AddCommand(
 		newDemo(io), newServe(io), newValidate(io), newVendor(io), newContractor(io), newHold(io), newAudit(io), newReport(io), newStatus(io), newDoctor(io), newReload(io), newEmulator(io), newVersion(io),
 	)
-	root.AddCommand(newTry(io), newSchema(io), newPlan(io), newApply(io))
+	root.AddCommand(newTry(io), newSchema(io), newPlan(io), newApply(io), newExplain(io), newMapping(io))
 	root.AddCommand(newSponsor(io), newAttest(io))
 	return root
 }

@@ -90,8 +90,7 @@ func (t *tx) openRemoval(r *contractor.RemovalRequest, why string) (contractor.H
 	if why == "" {
 		return h, t.insertHold(&h)
 	}
-	// What an earlier mapping took away from the same person, and waited, is overtaken.
-	if _, err := t.exec(`DELETE FROM holds WHERE person = ? AND vendor = ? AND kind = 'mapping' AND state = 'open' AND revision <> ?`, r.Person, r.Vendor, r.Revision); err != nil {
+	if err := t.overtaken(`person = ? AND vendor = ? AND revision <> ?`, r.Person, r.Vendor, r.Revision); err != nil {
 		return h, err
 	}
 	h.State, h.Expires = contractor.HoldOpen, r.Now.Add(r.Undecided)
@@ -169,7 +168,42 @@ func (s *Store) HoldRemovals(ctx context.Context, revision string, losses []cont
 		}
 		held += n
 	}
-	return held, nil
+	return held, s.write(ctx, "drop holds that nothing asks for any more", func(t *tx) error {
+		return t.overtaken(`revision <> ?`, revision)
+	})
+}
+
+// overtaken drops holds of earlier mappings that wait for nothing any more, and says so.
+func (t *tx) overtaken(where string, args ...any) error {
+	rows, err := t.conn.query(context.Background(), `SELECT `+holdColumns+` FROM holds WHERE kind = 'mapping' AND state = 'open' AND `+where, args...)
+	if err != nil {
+		return err
+	}
+	var old []contractor.Hold
+	for rows.Next() {
+		h, err := scanHold(rows)
+		if err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		old = append(old, h)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for i := range old {
+		h := &old[i]
+		if _, err := t.exec(`DELETE FROM holds WHERE id = ?`, h.ID); err != nil {
+			return err
+		}
+		err := t.append(&audit.Event{
+			Kind: "hold.overtaken", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Done, Person: h.Person, Engagement: h.Engagement,
+			Vendor: h.Vendor, Revision: h.Revision, Reason: "another mapping came into force, or a plan decided it",
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // undecidedLosses leaves out what was approved, cancelled or waits already.
@@ -215,6 +249,9 @@ func (s *Store) ApproveRemovals(ctx context.Context, actor audit.Actor, plan str
 				DecidedBy: string(actor.Kind) + " " + actor.Name, Decided: t.now, Reason: reason,
 			}
 			if err := t.insertHold(&h); err != nil {
+				return err
+			}
+			if err := t.overtaken(`person = ? AND vendor = ?`, l.Person, l.Vendor); err != nil {
 				return err
 			}
 		}

@@ -9,8 +9,9 @@ import (
 
 // decisionRows adds what admins decided to those of a chunk of people about whom they did.
 func decisionRows(ctx context.Context, c *conn, from, to int64, byID map[string]*contractor.Person) (err error) {
-	rows, err := c.query(ctx, `SELECT b.person FROM blocks b JOIN persons p ON p.id = b.person WHERE p.seq > ?1 AND p.seq <= ?2
-		UNION SELECT p.id FROM extensions x JOIN engagements e ON e.id = x.engagement JOIN persons p ON p.id = e.person WHERE p.seq > ?1 AND p.seq <= ?2`, from, to)
+	// CROSS JOIN: from the few decisions to the people, not the other way.
+	rows, err := c.query(ctx, `SELECT b.person FROM blocks b CROSS JOIN persons p ON p.id = b.person WHERE p.seq > ?1 AND p.seq <= ?2
+		UNION SELECT p.id FROM extensions x CROSS JOIN engagements e ON e.id = x.engagement CROSS JOIN persons p ON p.id = e.person WHERE p.seq > ?1 AND p.seq <= ?2`, from, to)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"scimbridge/internal/config"
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/entra"
+	"scimbridge/internal/mapper"
+)
+
+// finding is something about the tenant that validate --online tells.
+type finding struct {
+	text    string
+	warning bool
+}
+
+// online looks up every id of a mapping in the tenant once. It reads only.
+func online(ctx context.Context, io streams, cfg *config.Config, m *mapper.Mapping) ([]finding, error) {
+	graph, err := openGraphOnce(cfg, io)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(contractor.WithPriority(ctx, contractor.PrioritySweep), 5*time.Minute)
+	defer cancel()
+	var catalog []contractor.Entitlement
+	seen := map[contractor.EntitlementKey]bool{}
+	for _, e := range m.Catalog() {
+		if !seen[e.Key()] {
+			seen[e.Key()] = true
+			catalog = append(catalog, e)
+		}
+	}
+	d := entra.DoctorConfig{Catalog: catalog}
+	if f := m.SponsorFallback(); f != "" {
+		d.Sponsors = []string{f}
+	}
+	byName := map[string]contractor.Entitlement{}
+	for _, e := range catalog {
+		byName[string(e.Kind)+" "+e.Name] = e
+	}
+	var out []finding
+	tell := func(warning bool, format string, args ...any) {
+		out = append(out, finding{fmt.Sprintf("tenant "+cfg.Entra.TenantID+": "+format, args...), warning})
+	}
+	for _, c := range graph.Doctor(ctx, d) {
+		bad := c.Level == entra.CheckFail
+		switch c.Area {
+		case "token":
+			if bad {
+				return nil, fmt.Errorf("the tenant cannot be asked: %s; %s", c.Found, c.Action)
+			}
+		case "group":
+			e := byName[string(contractor.KindGroup)+" "+c.Name]
+			if bad {
+				tell(false, "group %s (%s) %s", c.Name, e.ID, groupTrouble(c))
+			} else if e.Expiry == contractor.ExpiryBridge {
+				tell(true, "group %s (%s): its grants depend on the bridge to end (expiry: bridge)", c.Name, e.ID)
+			} else {
+				capTrouble(ctx, graph, m, e, tell)
+			}
+		case "package":
+			if c.Level != entra.CheckOK {
+				e := byName[string(contractor.KindAccessPackage)+" "+c.Name]
+				tell(!bad, "access package %s (%s, policy %s): %s; %s", c.Name, e.ID, e.Policy, c.Found, c.Action)
+			}
+		case "sponsor":
+			if bad {
+				tell(false, "sponsor %s %s; %s", c.Name, c.Found, c.Action)
+			}
+		}
+	}
+	return out, nil
+}
+
+// groupTrouble says of a group what stands in the way of managing its members.
+func groupTrouble(c entra.Check) string {
+	_, why, found := strings.Cut(c.Action, "cannot be used: ")
+	if !found {
+		if strings.Contains(c.Action, "is not in the tenant") {
+			return "is not in the tenant, or is no group; correct the mapping's catalog"
+		}
+		return c.Found + ": " + c.Action
+	}
+	why, _, _ = strings.Cut(why, "; take it out")
+	switch {
+	case strings.HasPrefix(why, "its membership is dynamic"):
+		return "has dynamic membership; members cannot be added"
+	case strings.HasPrefix(why, "it "):
+		return strings.TrimPrefix(why, "it ")
+	}
+	return "cannot be used: " + why
+}
+
+// capTrouble warns of a group whose PIM policy allows less at a time than its rules may grant.
+func capTrouble(ctx context.Context, graph *entra.Client, m *mapper.Mapping, e contractor.Entitlement, tell func(bool, string, ...any)) {
+	limit, err := graph.GroupCap(ctx, e.ID)
+	if err != nil {
+		tell(true, "group %s (%s): its PIM policy cannot be read: %v", e.Name, e.ID, err)
+		return
+	}
+	longest, bounded := m.Longest(e.Key())
+	if limit == 0 || bounded && longest.Approx() <= limit {
+		return
+	}
+	grants := "rules grant it without a limit"
+	if bounded {
+		grants = "rules grant it for up to " + longest.String()
+	}
+	tell(true, "group %s (%s): PIM allows assignments of at most %s at a time, and %s; the bridge has to renew them, or raise the limit in the group's PIM settings",
+		e.Name, e.ID, spanOf(limit), grants)
+}
+
+// spanOf writes a duration as the mapping file does.
+func spanOf(d time.Duration) string {
+	if d >= 24*time.Hour && d%(24*time.Hour) == 0 {
+		return contractor.Span{Days: int(d / (24 * time.Hour))}.String()
+	}
+	return d.String()
+}
+
+// tellOnline prints the findings; an error says that some are mistakes.
+func tellOnline(io streams, findings []finding, strict bool) error {
+	errs, warnings := 0, 0
+	for _, f := range findings {
+		if f.warning {
+			warnings++
+			fmt.Fprintln(io.err, f.text+" [warning]")
+		} else {
+			errs++
+			fmt.Fprintln(io.err, f.text)
+		}
+	}
+	switch {
+	case errs > 0 || strict && warnings > 0:
+		return errors.New("in the tenant: " + count(errs, "error") + ", " + count(warnings, "warning"))
+	case warnings > 0:
+		fmt.Fprintln(io.out, "in the tenant: "+count(warnings, "warning"))
+	default:
+		fmt.Fprintln(io.out, "ok: everything that the mapping names is in the tenant")
+	}
+	return nil
+}
