@@ -290,3 +290,44 @@ func TestValidateOnline(t *testing.T) {
 		}
 	}
 }
+
+// TestRederive: a vendor's changed section reaches the records that are stored, and what it takes away beyond the guard waits.
+func TestRederive(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t, 11)
+	h.edit("profile: okta\n", "profile: okta\n    guard: {max_ends: 1}\n")
+	h.command(exitOK, "reload")
+	for _, m := range []string{"ada@kforce.example", "bob@kforce.example"} {
+		h.push(m)
+	}
+	h.soon("two have the finance group", func() bool { return h.finance() == 2 })
+	events := func() (n int) {
+		for e, err := range h.daemon.store.Journal(t.Context(), contractor.JournalQuery{Kind: "engagement.rederived"}) {
+			ok(t, err)
+			if e.Revision == "" || !strings.Contains(string(e.Detail), "Department") {
+				t.Errorf("the event says %+v", e)
+			}
+			n++
+		}
+		return n
+	}
+	h.edit("guard: {max_ends: 1}\n", "guard: {max_ends: 1}\n    aliases: {department: [title]}\n")
+	if out := h.command(exitOK, "plan"); !strings.Contains(out, "finance  2 removed") {
+		t.Errorf("the plan does not see what the alias takes away:\n%s", out)
+	}
+	h.command(exitOK, "reload")
+	h.soon("both losses are held", func() bool {
+		holds, err := h.daemon.store.Holds(t.Context(), contractor.HoldQuery{Vendor: "okta"})
+		ok(t, err)
+		return len(holds) == 2
+	})
+	if h.finance() != 2 || events() != 0 {
+		t.Errorf("%d have the group, %d records were read anew: both should wait", h.finance(), events())
+	}
+	h.command(exitOK, "hold", "approve", "--vendor", "okta", "--yes", "--reason", "meant so")
+	ok(t, h.daemon.rederive(t.Context(), h.daemon.mapping.get()))
+	h.soon("the group is taken away", func() bool { return h.finance() == 0 })
+	if events() != 2 {
+		t.Errorf("%d records were read anew", events())
+	}
+}
