@@ -167,7 +167,7 @@ func compareOutcome(o *outcome, x *db.PlanPerson, planned bool, tell func(string
 
 // writeMapping replaces the mapping file whole, keeping its mode and owner, or leaves it as it is if it says that already.
 func writeMapping(name string, text []byte) error {
-	old, err := os.ReadFile(name) //nolint:gosec // the configuration names it
+	old, err := os.ReadFile(name)
 	if err == nil && bytes.Equal(old, text) {
 		return nil
 	}

@@ -174,7 +174,7 @@ func rederived(m *mapper.Mapping, e, next *contractor.Engagement, problem error)
 			fields = append(fields, was.Type().Field(i).Name)
 		}
 	}
-	ev.Detail, _ = json.Marshal(map[string][]string{"changed": fields}) //nolint:errcheck // strings only
+	ev.Detail, _ = json.Marshal(map[string][]string{"changed": fields})
 	return ev
 }
 

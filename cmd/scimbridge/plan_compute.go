@@ -85,7 +85,7 @@ func newComparison(before, after *mapper.Mapping, former func(string) (lifecycle
 
 // reading is a digest of the settings on which a vendor's records depend.
 func reading(v *contractor.Vendor) string {
-	b, _ := json.Marshal([]any{v.Aliases, v.Supplier, v.Profile, v.TestUsers, v.EmailDomains, v.DateLayouts, v.Zone.String()}) //nolint:errcheck // strings only
+	b, _ := json.Marshal([]any{v.Aliases, v.Supplier, v.Profile, v.TestUsers, v.EmailDomains, v.DateLayouts, v.Zone.String()})
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
@@ -144,7 +144,7 @@ func digestOf(p *contractor.Person) string {
 		e := &p.Engagements[i]
 		parts[i] = engagement{e.ID, e.Vendor, e.Record, e.EndedAt, e.Extended.Until, e.Deleted, e.Test, string(e.Unused), string(e.Resource)}
 	}
-	b, _ := json.Marshal([]any{p.ID, p.Block.At, parts}) //nolint:errcheck // plain values
+	b, _ := json.Marshal([]any{p.ID, p.Block.At, parts})
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16])
 }

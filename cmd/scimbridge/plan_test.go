@@ -49,7 +49,7 @@ func (h *house) command(want int, args ...string) string {
 func (h *house) edit(old, text string) {
 	h.t.Helper()
 	name := filepath.Join(h.dir, "mapping.yaml")
-	b, err := os.ReadFile(name) //nolint:gosec // a test's file
+	b, err := os.ReadFile(name)
 	ok(h.t, err)
 	if !strings.Contains(string(b), old) {
 		h.t.Fatalf("the mapping has no %q", old)
@@ -217,7 +217,7 @@ func fillHouse(b *testing.B, s *db.Store, n int) {
 					Title: "Engineer", Department: fmt.Sprintf("Dept %d", i%97), Country: [...]string{"DE", "FR"}[i%2], Supplier: "ACME",
 					WorkerID: fmt.Sprintf("W%08d", i), StartDate: now.Format(time.DateOnly), EndDate: now.AddDate(0, 0, 200).Format(time.DateOnly),
 				}
-				res, _ := json.Marshal(map[string]any{"userName": r.UserName, "title": r.Title, "emails": []any{map[string]any{"value": r.Email}}}) //nolint:errcheck // strings
+				res, _ := json.Marshal(map[string]any{"userName": r.UserName, "title": r.Title, "emails": []any{map[string]any{"value": r.Email}}})
 				e := contractor.Engagement{ID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Vendor: "acme", Version: 1, Created: now, Modified: now, Record: r, Resource: res}
 				if _, err := s.Create(b.Context(), e, 0, audit.Event{Kind: "engagement.created", Actor: audit.Actor{Kind: audit.ActorVendor, Name: "acme"}, Outcome: audit.Done}); err != nil {
 					errs <- err
