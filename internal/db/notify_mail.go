@@ -18,11 +18,12 @@ func (s *Store) QueueNotices(ctx context.Context, list []contractor.SponsorNotic
 		for i := range list {
 			n := &list[i]
 			if n.Kind == contractor.NoticeSponsor || n.Kind == contractor.NoticeAttest {
-				column, value := "told", any(n.Sponsor)
+				// A new sponsor is asked anew.
+				statement, value := `INSERT INTO sponsorships (person, told) VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET told = ?2, asked = NULL`, any(n.Sponsor)
 				if n.Kind == contractor.NoticeAttest {
-					column, value = "asked", t.now.UnixMicro()
+					statement, value = `INSERT INTO sponsorships (person, asked) VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET asked = ?2`, t.now.UnixMicro()
 				}
-				if _, err := t.exec(`INSERT INTO sponsorships (person, `+column+`) VALUES (?1, ?2) ON CONFLICT (person) DO UPDATE SET `+column+` = ?2`, n.Person, value); err != nil {
+				if _, err := t.exec(statement, n.Person, value); err != nil {
 					return err
 				}
 				if n.Key == "" { // noted, and nothing to tell
@@ -93,8 +94,9 @@ func (s *Store) Digest(ctx context.Context, sponsor, day string, newLink func() 
 			if n.engagement != "" {
 				l, hash := newLink()
 				link = l.ID
-				if _, err := t.exec(`INSERT INTO links (id, hash, sponsor, person, engagement, attest, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-					l.ID, hash[:], sponsor, n.person, n.engagement, boolean(n.kind == string(contractor.NoticeAttest)), t.now.UnixMicro(), l.Expires.UnixMicro()); err != nil {
+				if _, err := t.exec(`INSERT INTO links (id, hash, sponsor, person, engagement, attest, created, expires)
+					VALUES (?1, ?2, ?3, ?4, ?5, ?6 OR EXISTS (SELECT 1 FROM blocks WHERE person = ?4 AND by = ?9), ?7, ?8)`,
+					l.ID, hash[:], sponsor, n.person, n.engagement, boolean(n.kind == string(contractor.NoticeAttest)), t.now.UnixMicro(), l.Expires.UnixMicro(), byAttestation); err != nil {
 					return err
 				}
 			}
@@ -167,9 +169,10 @@ func (s *Store) MailsDue(ctx context.Context, now time.Time, limit int) (list []
 func (s *Store) MailItems(ctx context.Context, id string, now time.Time) (list []contractor.NoticeItem, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
 		rows, err := c.query(ctx, `SELECT n.key, n.kind, n.sponsor, n.person, n.engagement, coalesce(e.end_at, n.until), n.words, coalesce(e.vendor, ''), p.email,
-				coalesce(e.record, '{}'), coalesce(l.id, ''), l.expires, l.used, n.until
+				coalesce(e.record, '{}'), coalesce(l.id, ''), l.expires, l.used, n.until, n.kind = 'attest' AND s.asked IS NULL
 			FROM mails m JOIN notices n ON n.mail = m.seq JOIN persons p ON p.id = n.person
 			LEFT JOIN engagements e ON e.id = n.engagement LEFT JOIN links l ON l.id = n.link
+			LEFT JOIN sponsorships s ON s.person = n.person
 			WHERE m.id = ? ORDER BY n.kind, n.until, n.seq`, id)
 		if err != nil {
 			return err
@@ -179,7 +182,8 @@ func (s *Store) MailItems(ctx context.Context, id string, now time.Time) (list [
 			var n contractor.NoticeItem
 			var end, expires, used, until instant
 			var record string
-			if err := rows.Scan(&n.Key, &n.Kind, &n.Sponsor, &n.Person, &n.Engagement, &end, &n.Words, &n.Vendor, &n.Email, &record, &n.Link.ID, &expires, &used, &until); err != nil {
+			var answered bool
+			if err := rows.Scan(&n.Key, &n.Kind, &n.Sponsor, &n.Person, &n.Engagement, &end, &n.Words, &n.Vendor, &n.Email, &record, &n.Link.ID, &expires, &used, &until, &answered); err != nil {
 				return err
 			}
 			var r contractor.Record
@@ -191,7 +195,7 @@ func (s *Store) MailItems(ctx context.Context, id string, now time.Time) (list [
 				n.Until = until.Time
 			}
 			n.Link.Expires, n.Link.Used = expires.Time, used.Time
-			if n.Kind == contractor.NoticeEnding && (!now.Before(n.Until) || !until.Equal(n.Until)) {
+			if answered || n.Kind == contractor.NoticeEnding && (!now.Before(n.Until) || !until.Equal(n.Until)) {
 				continue // ended meanwhile, or moved: another notice tells that
 			}
 			list = append(list, n)

@@ -19,12 +19,13 @@ const (
 // limit: after the engagement with the id after, "" from the beginning.
 func (s *Store) LiveEngagements(ctx context.Context, now time.Time, after string, limit int) (list []contractor.LiveEngagement, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT p.id, e.id, e.vendor, p.sponsor_id, coalesce(s.told, ''), p.held, e.end_at, coalesce(p.invited_at, p.created), s.confirmed, s.asked,
+		rows, err := c.query(ctx, `SELECT p.id, e.id, e.vendor, p.sponsor_id, coalesce(s.told, ''),
+				CASE WHEN p.held <> '' AND EXISTS (SELECT 1 FROM blocks b WHERE b.person = p.id AND b.by NOT IN (?1, ?2)) THEN 'an administrator stopped this access' ELSE p.held END, e.end_at, coalesce(p.invited_at, p.created), s.confirmed, s.asked,
 				(SELECT m.sent FROM notices n JOIN mails m ON m.seq = n.mail WHERE n.person = p.id AND n.kind = 'attest' AND n.created >= s.asked ORDER BY n.seq DESC LIMIT 1),
-				EXISTS (SELECT 1 FROM blocks b WHERE b.person = p.id AND b.by = ?)
+				EXISTS (SELECT 1 FROM blocks b WHERE b.person = p.id AND b.by = ?1)
 			FROM engagements e JOIN persons p ON p.id = e.person LEFT JOIN sponsorships s ON s.person = p.id
-			WHERE e.id > ? AND e.deleted = 0 AND p.sponsor_id <> '' AND p.phase <> 'gone' AND (e.end_at IS NULL OR e.end_at > ?)
-			  AND e.status NOT IN ('', 'removed', 'offboarding') ORDER BY e.id LIMIT ?`, byAttestation, after, now.UnixMicro(), limit)
+			WHERE e.id > ?3 AND e.deleted = 0 AND p.sponsor_id <> '' AND p.phase <> 'gone' AND (e.end_at IS NULL OR e.end_at > ?4)
+			  AND e.status NOT IN ('', 'removed', 'offboarding') ORDER BY e.id LIMIT ?5`, byAttestation, bySponsor, after, now.UnixMicro(), limit)
 		if err != nil {
 			return err
 		}
@@ -108,7 +109,7 @@ func (s *Store) SponsorMoved(ctx context.Context, g contractor.SponsoredGuest, s
 		}
 		// The former sponsor counts as told, so that the new one is: the next digest says so.
 		if _, err := t.exec(`INSERT INTO sponsorships (person, told, checked) VALUES (?1, ?2, ?3) ON CONFLICT (person) DO UPDATE SET checked = ?3,
-			told = CASE told WHEN '' THEN ?2 ELSE told END`, g.Person, g.Sponsor, t.now.UnixMicro()); err != nil {
+			asked = NULL, told = CASE told WHEN '' THEN ?2 ELSE told END`, g.Person, g.Sponsor, t.now.UnixMicro()); err != nil {
 			return err
 		}
 		if _, err := t.exec(`DELETE FROM blocks WHERE person = ? AND by = ?`, g.Person, bySponsor); err != nil {

@@ -167,7 +167,7 @@ func TestAttestation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		w.morning(1)
-		id := w.push("ada@acme.example", time.Now().Add(400*day))
+		w.push("ada@acme.example", time.Now().Add(400*day))
 		w.morning(91)
 		w.work()
 		if n := len(w.mails()); n != 1 {
@@ -185,9 +185,13 @@ func TestAttestation(t *testing.T) {
 		if w.guest("ada@acme.example").Enabled {
 			t.Fatal("open, though nobody confirmed")
 		}
-		must(t, w.store.ConfirmPerson(t.Context(), admin(), w.person(id).ID, "still needed"))
-		w.loop.Wake()
-		w.pass(time.Minute)
+		w.morning(1)
+		w.work()
+		told := w.mails()
+		if len(told) != 2 || !strings.Contains(told[1].Body, "did not confirm") {
+			t.Fatalf("the sponsor is not told: %d mails", len(told))
+		}
+		w.decide(links(told[1])[0], "confirm", "", http.StatusOK)
 		if !w.guest("ada@acme.example").Enabled {
 			t.Error("confirmed, and closed")
 		}
@@ -298,3 +302,39 @@ func TestASponsorLeaves(t *testing.T) {
 }
 
 func admin() audit.Actor { return audit.Actor{Kind: audit.ActorAdmin, Name: "test"} }
+
+func TestAMailThatNeverLeftEndsNobodysAccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(s notify.Sender) notify.Sender {
+			return &faulty{Sender: s, before: &contractor.Failure{Op: "x", Verdict: contractor.VerdictPermanent, Message: "no"}}
+		})
+		w.morning(1)
+		w.push("ada@acme.example", time.Now().Add(400*day))
+		w.morning(91)
+		w.work()
+		w.morning(13)
+		w.work()
+		if n := len(w.mails()); n != 0 || !w.guest("ada@acme.example").Enabled {
+			t.Fatalf("%d mails, or closed", n)
+		}
+		w.morning(2)
+		w.work()
+		w.pass(time.Minute)
+		if n := len(w.mails()); n != 1 || !w.guest("ada@acme.example").Enabled {
+			t.Fatalf("%d mails when asked again, or closed", n)
+		}
+		must(t, w.store.BlockPerson(t.Context(), admin(), w.anybody(), "a secret matter"))
+		w.loop.Wake()
+		w.pass(time.Minute)
+		w.morning(1)
+		w.work()
+		got := w.mails()
+		if len(got) != 2 || strings.Contains(got[1].Body, "secret matter") || !strings.Contains(got[1].Body, "an administrator stopped") {
+			t.Errorf("an admin's stop as the sponsor reads it: %+v", got)
+		}
+		w.decide(links(got[1])[0], "confirm", "", http.StatusBadRequest)
+		if w.guest("ada@acme.example").Enabled {
+			t.Error("a sponsor lifted an admin's stop")
+		}
+	})
+}

@@ -107,18 +107,22 @@ func (n *Notifier) attest(ctx context.Context, rules Rules, e *contractor.LiveEn
 	if since.IsZero() {
 		since = e.Invited
 	}
-	if e.Asked.IsZero() {
+	lost := e.AskedSent.IsZero() && !e.Asked.IsZero() && !now.Before(r.Grace.After(e.Asked, n.Zone)) // the mail never left: ask again
+	if e.Asked.IsZero() || lost {
 		if now.Before(r.Every.After(since, n.Zone)) {
 			return nil, nil
 		}
 		return []contractor.SponsorNotice{{
-			Key: fmt.Sprintf("attest %s %d %s", e.Person, since.UnixMicro(), e.Sponsor), Kind: contractor.NoticeAttest,
+			Key: fmt.Sprintf("attest %s %d %d %s", e.Person, since.UnixMicro(), max(0, e.Asked.UnixMicro()), e.Sponsor), Kind: contractor.NoticeAttest,
 			Sponsor: e.Sponsor, Person: e.Person, Engagement: e.Engagement, Until: r.Grace.After(now, n.Zone),
 		}}, nil
 	}
 	if e.AskedSent.IsZero() || now.Before(r.Grace.After(e.AskedSent, n.Zone)) {
 		return nil, nil
 	}
-	_, err := n.Store.StopUnconfirmed(ctx, e.Person, "its sponsor did not confirm within "+r.Grace.String()+" that it is still needed; a confirmation gives access back (scimbridge attest confirm)")
+	stopped, err := n.Store.StopUnconfirmed(ctx, e.Person, "its sponsor did not confirm within "+r.Grace.String()+" that it is still needed; a confirmation gives access back (scimbridge attest confirm)")
+	if stopped && n.Wake != nil {
+		n.Wake()
+	}
 	return nil, err
 }

@@ -273,10 +273,21 @@ func (w *world) decide(path, action, until string, want int) string {
 	return rec.Body.String()
 }
 
-// end is the end in force of the one person's engagement.
+// person is whose engagement it is.
 func (w *world) person(engagement string) *contractor.Person {
 	w.t.Helper()
 	p, err := w.store.FindPerson(w.t.Context(), engagement)
 	must(w.t, err)
 	return p
+}
+
+// anybody is the one person there is.
+func (w *world) anybody() string {
+	w.t.Helper()
+	list, err := w.store.Attestations(w.t.Context(), time.Now(), 10)
+	must(w.t, err)
+	if len(list) != 1 {
+		w.t.Fatalf("people %+v", list)
+	}
+	return list[0].Person
 }
