@@ -3,37 +3,58 @@ package db
 import (
 	"context"
 	"database/sql"
+	"time"
 )
 
-// checkpointEvery is after how many writes the write-ahead log is moved into the file: often enough to keep the log small, and
-// rare enough that a page which many writes touch is moved once for all of them.
-const checkpointEvery = 1000
+const (
+	// checkpointEvery is after how many writes the write-ahead log is moved into the file: often enough to keep the log small,
+	// and rare enough that a page which many writes touch is moved once for all of them.
+	checkpointEvery = 1000
+
+	// restartPages is the size in pages at which the log has to begin anew. It does so only at an instant at which nobody reads
+	// from it, and under load there is none: the readers are made to wait for one.
+	restartPages = 16_000
+
+	// leastPatience is how long the checkpointer waits for the reads that run, and holds up those that come. Where they take
+	// longer, the new beginning is put off, and the next time it waits twice as long: at most for mostPatience.
+	leastPatience = 100 * time.Millisecond
+	mostPatience  = 2 * time.Second
+)
 
 // checkpointer moves the write-ahead log into the database file, away from the path of those who wait for a commit. It is woken
 // by writes and never by a clock: an idle store does nothing.
 type checkpointer struct {
-	pool  *sql.DB
-	wake  chan struct{}
-	quit  chan struct{}
-	ended chan struct{}
+	pool    *sql.DB
+	readers *readers
+	wake    chan struct{}
+	tasks   chan func(*conn) // for the writer, between two transactions
+	quit    chan struct{}
+	ended   chan struct{}
+
+	every, restart int // checkpointEvery and restartPages
 
 	pending int // the writer's own
+
+	patience time.Duration // the loop's own
 }
 
-func startCheckpointer(pool *sql.DB) *checkpointer {
-	c := &checkpointer{
-		pool:  pool,
-		wake:  make(chan struct{}, 1),
-		quit:  make(chan struct{}),
-		ended: make(chan struct{}),
+func newCheckpointer(pool *sql.DB, readers *readers) *checkpointer {
+	return &checkpointer{
+		pool:     pool,
+		readers:  readers,
+		wake:     make(chan struct{}, 1),
+		tasks:    make(chan func(*conn)),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
+		every:    checkpointEvery,
+		restart:  restartPages,
+		patience: leastPatience,
 	}
-	go c.loop()
-	return c
 }
 
 // wrote is called by the writer after each batch.
 func (c *checkpointer) wrote(n int) {
-	if c.pending += n; c.pending < checkpointEvery {
+	if c.pending += n; c.pending < c.every {
 		return
 	}
 	c.pending = 0
@@ -48,11 +69,40 @@ func (c *checkpointer) loop() {
 	for {
 		select {
 		case <-c.wake:
-			// PASSIVE waits for nobody. A failure is left to the writer's own checkpoint, which reports it to a caller.
-			c.pool.ExecContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`) //nolint:errcheck // see above
+			c.checkpoint()
 		case <-c.quit:
 			return
 		}
+	}
+}
+
+// checkpoint does most of the work beside the writer, and what it takes to begin the log anew in the writer's place. A failure
+// is left to the next commit, which meets it too and reports it to a caller.
+func (c *checkpointer) checkpoint() {
+	var busy, pages, moved int
+	// PASSIVE waits for nobody.
+	err := c.pool.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved)
+	if err != nil || pages < c.restart {
+		return
+	}
+	release, ok := c.readers.pause(c.patience, c.quit)
+	defer release()
+	if !ok {
+		c.patience = min(2*c.patience, mostPatience)
+		return
+	}
+	c.patience = leastPatience
+	// Nobody reads from the log and, while the writer is here, nobody adds to it: now all of it can be moved, and readers that
+	// come read from the file. The next write begins the log anew.
+	done := make(chan struct{})
+	task := func(w *conn) {
+		defer close(done)
+		w.exec(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`) //nolint:errcheck // the next commit meets it too
+	}
+	select {
+	case c.tasks <- task:
+		<-done
+	case <-c.quit:
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"time"
 )
 
 // maxStatements bounds the prepared statements of one connection. Their texts are constants, or put together from few; only the
@@ -131,6 +132,30 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 		c = nil
 	}
 	return err
+}
+
+// pause lets no read begin until release is called, and answers whether those that had begun ended within patience. The readers
+// whose place was not had go on either way.
+func (r *readers) pause(patience time.Duration, quit <-chan struct{}) (release func(), ok bool) {
+	var held []*conn
+	release = func() {
+		for _, c := range held {
+			r.idle <- c
+		}
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for range cap(r.idle) {
+		select {
+		case c := <-r.idle:
+			held = append(held, c)
+		case <-timer.C:
+			return release, false
+		case <-quit:
+			return release, false
+		}
+	}
+	return release, true
 }
 
 // close waits for the reads that have begun, and closes the connections.

@@ -43,8 +43,8 @@ const (
 	applicationID = 0x53434942
 
 	// walPages is the size in pages at which a commit itself moves the write-ahead log into the file. The checkpointer does so
-	// long before, off the request path; this is the backstop (numbers.md).
-	walPages = 16000
+	// long before, off the request path; this is the backstop.
+	walPages = 4 * restartPages
 )
 
 // Store is the database. It is safe for concurrent use.
@@ -120,16 +120,17 @@ func (s *Store) start(ctx context.Context) error {
 	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
 		return errors.Join(openError(s.path, err), conn.close())
 	}
-	s.cp = startCheckpointer(s.checks)
+	s.cp = newCheckpointer(s.checks, s.short)
 	s.w = startWriter(conn, s.writes, s.cp)
+	go s.cp.loop()
 	return nil
 }
 
 // Close finishes the writes that wait, and closes the file. Calls after it are refused.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
-		err := s.w.close()
 		s.cp.close()
+		err := s.w.close()
 		s.closeErr = errors.Join(err, s.short.close(), s.stats.close(), s.closePools())
 	})
 	return s.closeErr

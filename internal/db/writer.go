@@ -143,6 +143,9 @@ func (w *writer) loop() {
 		select {
 		case item := <-w.queue:
 			batch = w.collect(append(batch[:0], item))
+		case task := <-w.cp.tasks:
+			w.maintain(task)
+			continue
 		case <-w.closing:
 			batch = w.collect(batch[:0])
 			if len(batch) == 0 {
@@ -152,6 +155,14 @@ func (w *writer) loop() {
 		w.commit(batch)
 		clear(batch)
 	}
+}
+
+// maintain runs a task outside any transaction. Where no connection can be had, the next write says so.
+func (w *writer) maintain(task func(*conn)) {
+	if err := w.connect(); err != nil {
+		return
+	}
+	task(w.conn)
 }
 
 // collect adds what waits already. It does not wait for more: while a batch commits, the next one gathers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -96,6 +97,12 @@ func TestOneFailureCostsTheOthersNothing(t *testing.T) {
 
 func testIsolation(t *testing.T, do func(*writer, context.Context, func(*tx) error) error) {
 	s := openStore(t)
+	if err := s.w.do(t.Context(), func(tx *tx) error {
+		_, err := tx.exec(`INSERT INTO settings (key, value, changed) VALUES ('taken', x'00', 1)`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 	release := hold(t, s)
 	const n = 60
 	refused := errors.New("no")
@@ -113,7 +120,7 @@ func testIsolation(t *testing.T, do func(*writer, context.Context, func(*tx) err
 				case 3: // refuses after it wrote
 					return refused
 				case 5: // is refused by the database
-					return put("k0")(tx)
+					return put("taken")(tx)
 				}
 				return nil
 			})
@@ -370,4 +377,60 @@ func TestConnectionsAreSetUp(t *testing.T) {
 			t.Error("a reader can write")
 		}
 	}
+}
+
+// The write-ahead log stays small under writers and readers that never pause, and no reader meets an error for it.
+func TestLogStaysSmall(t *testing.T) {
+	s := openStore(t)
+	err := s.w.do(t.Context(), func(*tx) error { // in the writer's goroutine, whose field it is
+		s.cp.every, s.cp.restart = 50, 300
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var readers, writers sync.WaitGroup
+	for range 8 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				err := s.short.snapshot(context.Background(), func(c *conn) error {
+					for range 20 { // long enough that some read is always under way
+						var n int
+						if err := c.row(context.Background(), `SELECT count(*) FROM journal`, nil, &n); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 8 {
+		writers.Go(func() {
+			for j := range 500 {
+				if err := s.w.do(context.Background(), put(fmt.Sprint("k", i, "-", j))); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	cancel()
+	readers.Wait()
+	info, err := os.Stat(s.path + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const frame = 4096 + 24
+	if most := int64(12 * 300 * frame); info.Size() > most {
+		t.Errorf("the log grew to %d pages", info.Size()/frame)
+	}
+	t.Logf("the log has room for %d pages", info.Size()/frame)
 }
