@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"scimbridge/internal/config"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 	"scimbridge/internal/entra/emulator"
@@ -123,6 +125,22 @@ func TestUnreachableGraph(t *testing.T) {
 		ok(t, callAdmin(t.Context(), cfg.AdminSocket, http.MethodGet, "/v1/status", &status))
 		return status.Healthy
 	})
+}
+
+// TestRootsDatabase: what root makes before the daemon ever ran belongs to the folder's owner.
+func TestRootsDatabase(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make files for others")
+	}
+	dir := t.TempDir()
+	ok(t, os.Chown(dir, 12345, 12346))
+	cfg := &config.Config{Database: filepath.Join(dir, "new.db")}
+	ok(t, withStore(t.Context(), cfg, func(*db.Store) error { return nil }))
+	info, err := os.Stat(cfg.Database)
+	ok(t, err)
+	if owner, is := info.Sys().(*syscall.Stat_t); !is || owner.Uid != 12345 || owner.Gid != 12346 {
+		t.Errorf("the new database belongs to %+v", owner)
+	}
 }
 
 // eventually polls a condition of the real world.

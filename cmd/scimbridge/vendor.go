@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -44,6 +48,7 @@ func admin() audit.Actor {
 
 // withStore opens the database beside the daemon, for one command.
 func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error) (err error) {
+	_, statErr := os.Stat(cfg.Database)
 	store, err := db.Open(ctx, db.Config{Path: cfg.Database})
 	if err != nil {
 		return err
@@ -53,7 +58,31 @@ func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error
 			err = cerr
 		}
 	}()
+	if errors.Is(statErr, fs.ErrNotExist) {
+		if err := giveToFolder(cfg.Database); err != nil {
+			return err
+		}
+	}
 	return do(store)
+}
+
+// giveToFolder hands a database that root has just made to the owner of its folder: root's first vendor add must not leave a
+// file that the daemon's user cannot write.
+func giveToFolder(path string) error {
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chown(path+suffix, int(owner.Uid), int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the new database cannot be given to the owner of its folder; chown it yourself: %w", err)
+		}
+	}
+	return nil
 }
 
 // knownVendor refuses a name that the mapping does not have, before anything is written.
