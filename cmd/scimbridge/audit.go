@@ -170,7 +170,7 @@ func verifiers(given []string) ([]note.Verifier, error) {
 	for _, g := range given {
 		v, err := audit.NewVerifier(g)
 		if err != nil {
-			b, readErr := os.ReadFile(g) //nolint:gosec // the administrator names it
+			b, readErr := os.ReadFile(g)
 			if readErr != nil {
 				return nil, fmt.Errorf("--key %s is neither a public key nor a file with one: %w", g, readErr)
 			}
@@ -187,7 +187,7 @@ func verifiers(given []string) ([]note.Verifier, error) {
 func readCheckpoints(files []string, keys []note.Verifier) ([]audit.KnownCheckpoint, error) {
 	var list []audit.KnownCheckpoint
 	for _, file := range files {
-		b, err := os.ReadFile(file) //nolint:gosec // the administrator names it
+		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read a checkpoint: %w", err)
 		}
@@ -253,7 +253,7 @@ func newFile(path string, out io.Writer) (w io.Writer, done func(err error) erro
 	if path == "" || path == "-" {
 		return out, func(err error) error { return err }, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the administrator names it
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, nil, fmt.Errorf("%s exists and is not written over; name a new file", path)
 	}

@@ -108,7 +108,7 @@ func sealedAnew(t testing.TB, lines [][]byte, l *ledger) []byte {
 		b = append(append(b, l.rows[seq-1].Leaf...), '\n')
 	}
 	foot := string(lines[len(lines)-2])
-	old := strings.SplitN(strings.TrimPrefix(foot, `{"hash":"`), `"`, 2)[0]
+	old, _, _ := strings.Cut(strings.TrimPrefix(foot, `{"hash":"`), `"`)
 	return append(b, strings.Replace(foot, old, audit.HashLeaf(l.rows[199].Leaf), 1)...)
 }
 

@@ -135,7 +135,7 @@ func (e *Event) cefPersonal(ext *cefExtension) {
 	if json.Unmarshal(e.Personal, &fields) != nil {
 		return
 	}
-	text := func(key string) string { s, _ := fields[key].(string); return s } //nolint:errcheck // absent is ""
+	text := func(key string) string { s, _ := fields[key].(string); return s }
 	ext.add("duser", text("email"))
 	if a, err := netip.ParseAddr(text("address")); err == nil {
 		if a.Unmap().Is4() {

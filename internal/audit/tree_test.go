@@ -28,17 +28,17 @@ func leafHash(i int64) tlog.Hash { return tlog.RecordHash(fmt.Appendf(nil, "leaf
 // reference is tlog's own way to the same tree.
 type reference []tlog.Hash
 
-func (r reference) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+func (r *reference) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(indexes))
 	for i, x := range indexes {
-		out[i] = r[x]
+		out[i] = (*r)[x]
 	}
 	return out, nil
 }
 
 func (r *reference) add(t testing.TB, n int64) {
 	t.Helper()
-	h, err := tlog.StoredHashesForRecordHash(n, leafHash(n), *r)
+	h, err := tlog.StoredHashesForRecordHash(n, leafHash(n), r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +52,14 @@ func TestTree(t *testing.T) {
 	tiles := stored{}
 	tree := audit.NewTree(tiles.put)
 	var ref reference
-	for n := int64(0); n < most; n++ {
+	for n := range int64(most) {
 		ref.add(t, n)
 		tree.Append(leafHash(n))
 		size := n + 1
 		if size > 600 && size%997 != 0 && size%65536 > 2 {
 			continue
 		}
-		want, err := tlog.TreeHash(size, ref)
+		want, err := tlog.TreeHash(size, &ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestTree(t *testing.T) {
 			tiles.put(edge)
 		}
 		for _, tile := range tlog.NewTiles(audit.TileHeight, 0, size) {
-			want, err := tlog.ReadTileData(tile, ref)
+			want, err := tlog.ReadTileData(tile, &ref)
 			if err != nil {
 				t.Fatal(err)
 			}

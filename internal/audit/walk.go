@@ -174,7 +174,7 @@ func (w *Walk) compare(t Tile) {
 		w.tiles = err
 		return
 	}
-	for i := int64(0); i < have; i++ {
+	for i := range have {
 		at := i * tlog.HashSize
 		if at+tlog.HashSize <= int64(len(stored)) && bytes.Equal(stored[at:at+tlog.HashSize], t.Data[at:at+tlog.HashSize]) {
 			continue

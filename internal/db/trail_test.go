@@ -268,8 +268,8 @@ func TestAPerfectForgeryIsFoundByACheckpointKeptElsewhereAlone(t *testing.T) {
 		t.Fatalf("the forgery is not perfect, so this proves nothing: %v", err)
 	}
 	_, err := verifyAt(t, path, kept)
-	var f *audit.CheckpointFault
-	if !errors.As(err, &f) || f.Checkpoint.Size != 700 || f.Source != "the auditor" {
+	f, ok := errors.AsType[*audit.CheckpointFault](err)
+	if !ok || f.Checkpoint.Size != 700 || f.Source != "the auditor" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -311,8 +311,7 @@ func TestARollBackIsFound(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		_, err = old.VerifyTrail(t.Context(), []audit.KnownCheckpoint{kept}, nil)
-		var f *audit.CheckpointFault
-		if !errors.As(err, &f) {
+		if _, ok := errors.AsType[*audit.CheckpointFault](err); !ok {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -286,8 +286,7 @@ func (s *sink) wants(kind string) bool {
 
 func (s *sink) backoff(failures int, err error) time.Duration {
 	wait := min(s.cfg.MinBackoff<<min(failures-1, 20), s.cfg.MaxBackoff)
-	var p *pause
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*pause](err); ok {
 		wait = max(wait, min(p.after, s.cfg.MaxBackoff))
 	}
 	return wait

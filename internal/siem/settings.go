@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -196,10 +197,8 @@ func (c *checker) choice(key string, value *string, choices ...string) {
 		*value = choices[0]
 		return
 	}
-	for _, ch := range choices {
-		if *value == ch {
-			return
-		}
+	if slices.Contains(choices, *value) {
+		return
 	}
 	c.add(key, "%q is not known here; write %s", *value, strings.Join(choices, " or "))
 }

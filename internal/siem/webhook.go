@@ -155,7 +155,7 @@ func (w *webhookSender) judge(resp *http.Response, n int) error {
 // retryAfter reads the header of RFC 9110 section 10.2.3: seconds, or a date. 0 if it is neither.
 func retryAfter(s string, now time.Time) time.Duration {
 	if n, err := strconv.ParseUint(s, 10, 20); err == nil {
-		return time.Duration(n) * time.Second //nolint:gosec // 20 bits
+		return time.Duration(n) * time.Second
 	}
 	if t, err := http.ParseTime(s); err == nil {
 		return max(t.Sub(now), 0)
