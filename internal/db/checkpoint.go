@@ -99,9 +99,12 @@ func (c *checkpointer) checkpoint() {
 		defer close(done)
 		w.exec(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`) //nolint:errcheck // the next commit meets it too
 	}
+	busyFor := time.NewTimer(mostPatience) // the writer may be in a long batch, or wait for another process
+	defer busyFor.Stop()
 	select {
 	case c.tasks <- task:
 		<-done
+	case <-busyFor.C:
 	case <-c.quit:
 	}
 }

@@ -191,6 +191,7 @@ func checkCounts(t *testing.T, s *db.Store) {
 	if _, _, err := s.VerifyJournal(t.Context()); err != nil {
 		t.Error(err)
 	}
+	whole(t, s)
 	told := map[string]int{}
 	for e, err := range s.Journal(t.Context(), contractor.JournalQuery{}) {
 		if err != nil {

@@ -132,6 +132,7 @@ func testCreationOrder(t *testing.T, open opener) {
 	for start := 0; start < len(list); start += 400 { // as a client walks
 		check(start, 400, false)
 	}
+	whole(t, s)
 }
 
 // sortKeys orders documents as RFC 7644 section 3.4.2.3 says: no value last, or first when descending; of several values the
