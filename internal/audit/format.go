@@ -70,6 +70,8 @@ func Cell(s string) string {
 // Severity is how much an event wants to be looked at, from 0 to 10 as CEF has it.
 func (e *Event) Severity() int {
 	switch {
+	case e.Kind == "alarm.raised":
+		return 8
 	case e.Outcome == Held, strings.HasPrefix(e.Kind, "foreign."):
 		return 7
 	case e.Outcome == Failed:

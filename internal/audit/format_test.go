@@ -34,6 +34,17 @@ func TestCEF(t *testing.T) {
 	}
 }
 
+func TestSeverity(t *testing.T) {
+	for want, e := range map[int]audit.Event{
+		8: {Kind: "alarm.raised", Outcome: audit.Done}, 7: {Kind: "person.held", Outcome: audit.Held}, 6: {Kind: "pass.failed", Outcome: audit.Failed},
+		5: {Kind: "token.added", Outcome: audit.Done}, 3: {Kind: "grant.added", Outcome: audit.Done},
+	} {
+		if got := e.Severity(); got != want {
+			t.Errorf("%s %s: %d, want %d", e.Kind, e.Outcome, got, want)
+		}
+	}
+}
+
 func TestExport(t *testing.T) {
 	e := full()
 	if err := e.Seal(audit.Genesis); err != nil {
