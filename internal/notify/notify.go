@@ -122,7 +122,7 @@ func (n *Notifier) Pass(ctx context.Context, now time.Time) error {
 	if today := n.digestAt(now, 0); !now.Before(today) {
 		errs = append(errs, n.plan(ctx, now), n.digests(ctx, now.In(n.Zone).Format(time.DateOnly)))
 	}
-	return errors.Join(append(errs, n.send(ctx, now))...)
+	return errors.Join(append(errs, n.send(ctx, time.Now()))...) // what was just put into the outbox, too
 }
 
 // digestAt is when the digests of now's day, or of one days later, are made.
