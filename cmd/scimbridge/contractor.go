@@ -17,11 +17,11 @@ import (
 func newContractor(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "contractor",
-		Short: "People: list, show, end, release, extend, adopt",
+		Short: "People: list, show, end, release, extend, adopt, merge, split",
 		Long: `People. PERSON is a person's id, an e-mail address, a SCIM id or an Entra object id. These commands work on the database
 and wake the daemon, so they work with it running or stopped.`,
 	}
-	cmd.AddCommand(contractorList(io), contractorShow(io), contractorEnd(io), contractorRelease(io), contractorExtend(io), contractorAdopt(io))
+	cmd.AddCommand(contractorList(io), contractorShow(io), contractorEnd(io), contractorRelease(io), contractorExtend(io), contractorAdopt(io), contractorMerge(io), contractorSplit(io))
 	return cmd
 }
 

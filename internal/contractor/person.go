@@ -27,12 +27,13 @@ const (
 
 // Person is the human behind one e-mail identity, and the unit of the loop's work. Times are UTC, microsecond precision.
 type Person struct {
-	ID       string // UUID of ours
-	Email    string // as first sent
-	EmailKey string // folded (EmailKey function), unique
-	GuestID  string // Entra object id; "" until known
-	Origin   Origin
-	Phase    Phase
+	ID          string // UUID of ours
+	Email       string // as first sent
+	EmailKey    string // folded (EmailKey function), unique
+	FormerEmail string // the address that the guest has still, after a vendor changed it; "": the guest has Email
+	GuestID     string // Entra object id; "" until known
+	Origin      Origin
+	Phase       Phase
 
 	Gen    int64     // grows with every change that the loop has to see
 	Rev    int64     // grows with every outcome the loop records: a second loop on the same person is refused

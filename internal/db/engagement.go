@@ -139,6 +139,12 @@ func (t *tx) touchPerson(email string, known sql.NullString, now time.Time, urge
 			return known.String, err
 		}
 	}
+	if id, err = t.alias(key); err != nil {
+		return "", err
+	}
+	if id != "" {
+		return id, t.touch(id, now, urgent)
+	}
 	if id, err = newID(); err != nil {
 		return "", err
 	}

@@ -420,6 +420,9 @@ func testUpdate(t *testing.T, open opener) {
 	t.Run("AnotherAddressIsAnotherPerson", func(t *testing.T) {
 		s := open(t)
 		old := create(t, s, worker("acme", "ann"))
+		second := worker("other", "ann")
+		second.Record.Email = old.Record.Email
+		create(t, s, second) // she works for somebody else with the old address
 		e := old
 		e.Record.Email = "ann@new.example"
 		e.Resource = resource(e.Record)
@@ -427,7 +430,7 @@ func testUpdate(t *testing.T, open opener) {
 		if err != nil || got.Person == old.Person {
 			t.Fatalf("error %v, person %s", err, got.Person)
 		}
-		if p := personOf(t, s, old); p.Gen != 2 || !p.Urgent || len(p.Engagements) != 0 {
+		if p := personOf(t, s, old); p.Gen != 3 || !p.Urgent || len(p.Engagements) != 1 {
 			t.Errorf("the old person was not told: %+v", p)
 		}
 		if p := personOf(t, s, got); len(p.Engagements) != 1 || p.EmailKey != "ann@new.example" {

@@ -82,8 +82,14 @@ func (t *tx) update(e *contractor.Engagement, row *engagementRow, event *audit.E
 	if e.Standing, err = decodeStanding(e.ID, old.standing); err != nil {
 		return err
 	}
-	if err := t.relink(e, row, old); err != nil {
+	moved, err := t.moveAddress(e, row, old)
+	if err != nil {
 		return err
+	}
+	if !moved {
+		if err := t.relink(e, row, old); err != nil {
+			return err
+		}
 	}
 	if err := t.replaceEngagement(e, row, old); err != nil {
 		return t.conflict(e, row, err)

@@ -22,6 +22,7 @@ func (s *Store) FindPerson(ctx context.Context, key string) (*contractor.Person,
 				UNION ALL SELECT 1, id FROM persons WHERE email_key = ?2
 				UNION ALL SELECT 2, person FROM engagements WHERE id = ?1 AND person IS NOT NULL
 				UNION ALL SELECT 3, id FROM persons WHERE guest_id = ?1 AND guest_id <> ''
+				UNION ALL SELECT 4, person FROM person_addresses WHERE email_key = ?2
 			) ORDER BY rank LIMIT 1`, []any{strings.TrimSpace(key), contractor.EmailKey(key)}, &id)
 	})
 	if errors.Is(err, sql.ErrNoRows) {

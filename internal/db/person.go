@@ -104,6 +104,9 @@ func (s *Store) person(ctx context.Context, id string) (p *contractor.Person, er
 		if err := stops(ctx, c, p); err != nil {
 			return err
 		}
+		if err := formerAddress(ctx, c, p); err != nil {
+			return err
+		}
 		return decisions(ctx, c, p)
 	})
 	return p, err

@@ -56,6 +56,8 @@ func TestSQLite(t *testing.T) {
 		"People":      testPeople,
 		"Journal":     testJournal,
 		"Admin":       testAdmin,
+		"Identity":    testIdentity,
+		"NoRehire":    testNoRehire,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -123,7 +123,7 @@ func (ps *pass) farewell(ctx context.Context) error {
 		}
 	}
 	deleteAt := ps.want.DeleteAt
-	if deleteAt.IsZero() && !ps.want.Guest {
+	if deleteAt.IsZero() && (!ps.want.Guest || len(ps.p.Engagements) == 0) {
 		deleteAt = p.ClosedAt.Add(orphanRetention)
 	}
 	switch {

@@ -1,6 +1,7 @@
 package lifecycle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type pass struct {
 	problems []string    // what a person must see to; no personal data
 	failure  *contractor.Failure
 	held     string // why the person waits
+	told     string // what vendors read of held; "": held
 	ended    bool   // every wish is fulfilled and nothing is left to look for
 
 	kept    map[contractor.EntitlementKey]string // what stands against the mapping in force: the revision that grants it
@@ -54,6 +56,10 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	ps.want = l.Rules().Desired(p, now)
 	if err := ps.keepLosses(ctx); err != nil {
 		return p.NextAt, err
+	}
+	if merged, err := ps.identity(ctx); err != nil || merged {
+		l.Wake()
+		return time.Time{}, err
 	}
 	ps.blocked()
 	priority := contractor.PriorityOpen
@@ -116,6 +122,9 @@ func (ps *pass) run(ctx context.Context) error {
 	}
 	ps.p.GuestState = ps.guest.State
 	if err := ps.door(ctx); err != nil {
+		return err
+	}
+	if err := ps.readdress(ctx); err != nil {
 		return err
 	}
 	if ps.want.Open && ps.held == "" && !ps.asItWas {
@@ -313,7 +322,7 @@ func (ps *pass) standings() map[string]contractor.Standing {
 		live := ev.Status == contractor.StatusActive || ev.Status == contractor.StatusExpiring || ev.Status == contractor.StatusScheduled
 		switch {
 		case ps.held != "" && (live || ps.p.Phase == contractor.PhaseOpen): // ended, but the end waits: so it is told
-			s.Status, s.Reason = contractor.StatusHeld, ps.held
+			s.Status, s.Reason = contractor.StatusHeld, cmp.Or(ps.told, ps.held)
 		case ev.Status == contractor.StatusOffboarding && (ps.p.GuestID == "" || ps.p.Phase == contractor.PhaseGone):
 			s.Status = contractor.StatusRemoved
 		}

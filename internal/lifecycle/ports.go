@@ -10,6 +10,7 @@ import (
 
 // Store is what the loop needs of a database. *db.Store fits.
 type Store interface {
+	identityStore
 	// Due lists people whose NextAt is not after now, urgent first, then longest due, at most limit.
 	Due(ctx context.Context, now time.Time, limit int) ([]contractor.Due, error)
 	// NextDue is the earliest NextAt of all, zero if nobody is waiting.
@@ -50,6 +51,8 @@ type Directory interface {
 	// FindSponsor resolves a mail address, UPN, object id or "group:<object id>" to the object id of an enabled internal user,
 	// or a group. "" if there is none.
 	FindSponsor(ctx context.Context, ref string) (string, error)
+	// Readdress gives a guest another address; with reset it redeems its invitation anew with it, and keeps everything it has.
+	Readdress(ctx context.Context, id, email string, reset bool) (contractor.Receipt, error)
 	SetEnabled(ctx context.Context, id string, enabled bool) (contractor.Receipt, error)
 	RevokeSessions(ctx context.Context, id string) (contractor.Receipt, error)
 	// DeleteGuest soft-deletes; RestoreGuest brings back, with all memberships of old.

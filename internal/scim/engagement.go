@@ -39,13 +39,14 @@ const resourceLimit = 64 << 10
 
 // settle fills an engagement from a draft: the record, the stored form, what the dates mean, and what the bridge says of it.
 func (d *draft) settle(e *contractor.Engagement, now time.Time) error {
+	was := e.Record
 	e.Record = d.record()
 	if !e.Test {
 		if err := d.check(&e.Record); err != nil {
 			return err
 		}
 	}
-	if e.Record.Active {
+	if e.Record.Active && !terminated(&e.Record, &was, !e.EndedAt.IsZero()) {
 		e.EndedAt = time.Time{}
 	} else if e.EndedAt.IsZero() {
 		e.EndedAt = now
