@@ -153,8 +153,7 @@ func (r *policyRun) event(c policy.Change, verb string, outcome audit.Outcome, r
 		e.Reason += "; enforced at once: " + r.enforce
 		detail["enforceNow"] = r.enforce
 	}
-	var f *contractor.Failure
-	if errors.As(cause, &f) {
+	if f, ok := errors.AsType[*contractor.Failure](cause); ok {
 		detail["failure"] = f.Message
 		if e.RequestID == "" {
 			e.RequestID, e.ClientID = f.RequestID, f.ClientRequestID

@@ -370,6 +370,9 @@ func TestPolicyApplyUnderFaults(t *testing.T) {
 	} {
 		for _, mode := range []emulator.FaultMode{emulator.NotDone, emulator.DoneThoughFailed} {
 			for _, status := range []int{0, 503} {
+				if reads := strings.HasSuffix(op, ".list") || strings.HasSuffix(op, ".get"); reads && (status == 0 || mode != emulator.NotDone) {
+					continue // a read has nothing to do although it failed
+				}
 				t.Run(fmt.Sprintf("%s/%s/%d", op, mode, status), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						w := newPolicyWorld(t, calmTenant())

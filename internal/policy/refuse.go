@@ -70,7 +70,7 @@ func (c *checks) breakGlass() {
 		case !read:
 			c.refuse(BreakGlassGone, KindPolicy, "break_glass", 0, "the break-glass group %s could not be read; let the application read groups (GroupMember.Read.All)", id)
 		case !g.Found:
-			c.refuse(BreakGlassGone, KindPolicy, "break_glass", 0, "there is no group %s; write the id of the group of the emergency accounts", id)
+			c.refuse(BreakGlassGone, KindPolicy, "break_glass", 0, "the break-glass group %s is not in the tenant; write the id of the group of the emergency accounts", id)
 		default:
 			able += g.Enabled
 		}
@@ -78,7 +78,7 @@ func (c *checks) breakGlass() {
 	for _, id := range c.want.BreakGlassUsers {
 		enabled, found := c.have.Users[id]
 		if !found {
-			c.refuse(BreakGlassGone, KindPolicy, "break_glass", 0, "there is no user %s; write the object id of an emergency account", id)
+			c.refuse(BreakGlassGone, KindPolicy, "break_glass", 0, "the break-glass user %s is not in the tenant; write the object id of an emergency account", id)
 		}
 		able += boolean(enabled)
 	}
