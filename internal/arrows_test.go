@@ -29,7 +29,7 @@ func rooms() map[string][]string {
 		"internal/audit":          {},
 		"internal/strictyaml":     {},
 		"internal/entra/emulator": {}, // shares no code with the client, so that they cannot share a mistake
-		"internal/config":         {"internal/strictyaml"},
+		"internal/config":         {"internal/strictyaml", "internal/siem"}, // siem declares its own section
 		"internal/mapper":         {"internal/contractor", "internal/strictyaml"},
 		"internal/policy":         {"internal/contractor"},
 		"internal/entra":          {"internal/contractor"},

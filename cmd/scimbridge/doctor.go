@@ -15,6 +15,7 @@ import (
 	"scimbridge/internal/db"
 	"scimbridge/internal/entra"
 	"scimbridge/internal/mapper"
+	"scimbridge/internal/policy"
 )
 
 func newDoctor(io streams) *cobra.Command {
@@ -91,7 +92,27 @@ func graphChecks(ctx context.Context, cfg *config.Config, m *mapper.Mapping, io 
 	defer closeIdle()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	return graph.Doctor(ctx, entra.DoctorConfig{Catalog: m.Catalog(), NotAfter: credential.NotAfter()})
+	checks := graph.Doctor(ctx, entra.DoctorConfig{Catalog: m.Catalog(), NotAfter: credential.NotAfter(), Activity: cfg.Watch != nil})
+	return append(checks, sessionCheck(ctx, graph))
+}
+
+// sessionCheck asks whether conditional access bounds what a guest's session outlives its contract by: disabling sign-in stops
+// new tokens, and a session is asked again only where a sign-in frequency says so.
+func sessionCheck(ctx context.Context, graph *entra.Client) entra.Check {
+	c := entra.Check{Area: "conditional access", Level: entra.CheckWarn}
+	policies, err := graph.CAPolicies(ctx)
+	if err != nil {
+		c.Found, c.Action = "the policies cannot be read", "grant Policy.Read.All to have this checked"
+		return c
+	}
+	frequency, enforced := policy.SignInFrequency(policies)
+	if !enforced {
+		c.Found = "no enforced policy makes every guest sign in again after a while: a session may outlive its contract by days"
+		c.Action = "see docs/conditional-access.md and configs/baseline-conditional-access.yaml"
+		return c
+	}
+	c.Level, c.Found = entra.CheckOK, "every guest signs in again after "+frequency.String()
+	return c
 }
 
 // minFree is the free disk below which an operator should act, in bytes: a day's journal of a large installation fits often.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"scimbridge/internal/siem"
 	"scimbridge/internal/strictyaml"
 )
 
@@ -58,6 +59,12 @@ type Config struct {
 
 	// Patience is how long the loop waits for Entra to show what it was told.
 	Patience Patience `yaml:"patience"`
+
+	// Audit says when the journal's head is signed, and what is given to a SIEM. Default: signed hourly, shipped nowhere.
+	Audit siem.Settings `yaml:"audit"`
+
+	// Watch reads the tenant's logs about our guests. Optional; without it they are not read.
+	Watch *Watch `yaml:"watch"`
 
 	// Notify is how sponsors are told and answer. Optional; without it nobody is told.
 	Notify *Notify `yaml:"notify"`
@@ -197,7 +204,7 @@ func decode(doc *strictyaml.Document, problems strictyaml.Problems, folder strin
 
 // resolve turns what the file left out or left relative into what the program uses.
 func (c *Config) resolve(folder string) {
-	for _, p := range []*string{&c.Database, &c.Mapping, &c.AdminSocket, &c.Entra.CAFile} {
+	for _, p := range append(c.Audit.Paths(), &c.Database, &c.Mapping, &c.AdminSocket, &c.Entra.CAFile) {
 		*p = below(folder, *p)
 	}
 	files := []*CredentialFile{&c.Entra.Credential.File, &c.Entra.Credential.PasswordFile}

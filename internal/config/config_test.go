@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"scimbridge/internal/config"
+	"scimbridge/internal/siem"
 )
 
 const entra = `
@@ -88,6 +89,7 @@ func TestDefaults(t *testing.T) {
 		Log:             config.Log{Level: config.Level(slog.LevelInfo), Format: config.Text},
 		ShutdownTimeout: 20 * time.Second,
 		Workers:         32,
+		Audit:           siem.Settings{Checkpoints: siem.Checkpoints{Every: time.Hour}},
 	}
 	if diff := cmp.Diff(want, cfg, cmpopts.IgnoreTypes(config.CredentialFile{}), cmpopts.IgnoreUnexported(config.Credential{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

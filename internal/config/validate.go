@@ -65,6 +65,10 @@ func (v *validator) config(c *Config) {
 	v.doors(c)
 	v.paths(c)
 	v.entra(&c.Entra)
+	v.audit(c)
+	if c.Watch != nil {
+		v.watch(c.Watch)
+	}
 	if c.Notify != nil {
 		v.notify(c, c.Notify)
 	}
