@@ -28,7 +28,7 @@ func rooms() map[string][]string {
 		"internal/contractor":     {},
 		"internal/audit":          {},
 		"internal/strictyaml":     {},
-		"internal/entra/emulator": {}, // shares no code with the client, so that they cannot share a mistake
+		"internal/entra/emulator": {},                                       // shares no code with the client, so that they cannot share a mistake
 		"internal/config":         {"internal/strictyaml", "internal/siem"}, // siem declares its own section
 		"internal/mapper":         {"internal/contractor", "internal/strictyaml"},
 		"internal/policy":         {"internal/contractor"},

@@ -51,7 +51,10 @@ type entraStatus struct {
 // listenAdmin makes the admin socket: mode 0660, group scimbridge where there is one. A socket file that a dead daemon left
 // behind is replaced; one that answers is not.
 func listenAdmin(path string) (net.Listener, error) {
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var dialer net.Dialer
+	if conn, err := dialer.DialContext(ctx, "unix", path); err == nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("admin_socket %s is in use by a running daemon; stop it, or give this one another socket", path)
 	}

@@ -30,7 +30,7 @@ func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("each round takes seconds of real time")
 	}
-	n, base := 2, uint64(time.Now().UnixNano()) //nolint:gosec // any seed will do; it is printed
+	n, base := 2, uint64(time.Now().UnixNano())
 	if s := os.Getenv("SCIMBRIDGE_ROUNDS"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}
@@ -38,7 +38,7 @@ func TestKilled(t *testing.T) {
 		base, _ = strconv.ParseUint(s, 10, 64)
 	}
 	for i := range n {
-		seed := base + uint64(i) //nolint:gosec // small
+		seed := base + uint64(i)
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
 			killedRound(t, seed)
@@ -134,7 +134,7 @@ func freeAddr(t *testing.T) string {
 
 func (v *victim) rewrite(old, text string) {
 	name := filepath.Join(v.dir, "scimbridge.yaml")
-	data, err := os.ReadFile(name) //nolint:gosec // a test's file
+	data, err := os.ReadFile(name)
 	ok(v.t, err)
 	ok(v.t, os.WriteFile(name, []byte(strings.Replace(string(data), old, text, 1)), 0o600))
 }
@@ -143,7 +143,7 @@ func (v *victim) start() {
 	v.t.Helper()
 	exe, err := os.Executable()
 	ok(v.t, err)
-	v.cmd = exec.Command(exe, "serve", "--config", filepath.Join(v.dir, "scimbridge.yaml")) //nolint:gosec // ourselves
+	v.cmd = exec.Command(exe, "serve", "--config", filepath.Join(v.dir, "scimbridge.yaml"))
 	v.cmd.Env = append(os.Environ(), asProgram+"=1")
 	v.cmd.Stderr = v.log
 	ok(v.t, v.cmd.Start())

@@ -37,7 +37,6 @@ func tellStory(ctx context.Context, out io.Writer, st *stage) error {
 	if err == nil {
 		err = st.waitForEnd(ctx)
 	}
-	time.Sleep(200 * time.Millisecond) // the follower's last look
 	stopFollowing()
 	follower.Wait()
 	if err := errors.Join(err, followErr); err != nil {

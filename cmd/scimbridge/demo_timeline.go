@@ -45,7 +45,7 @@ func (t *timeline) name(engagement, who string) {
 // follow prints the journal's events until ctx ends.
 func (t *timeline) follow(ctx context.Context, read func(ctx context.Context, after int64) ([]audit.Event, error)) error {
 	var after int64
-	for {
+	for last := false; ; {
 		events, err := read(ctx, after)
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("the journal cannot be followed: %w", err)
@@ -57,9 +57,12 @@ func (t *timeline) follow(ctx context.Context, read func(ctx context.Context, af
 		}
 		t.flush()
 		t.mu.Unlock()
-		select {
-		case <-ctx.Done():
+		if last {
 			return nil
+		}
+		select {
+		case <-ctx.Done(): // one more look: the story's last events
+			last, ctx = true, context.WithoutCancel(ctx)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

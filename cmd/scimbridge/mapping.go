@@ -22,7 +22,7 @@ func readMapping(path string) (*mapper.Mapping, strictyaml.Problems, error) {
 	if info.Size() > maxMapping {
 		return nil, nil, fmt.Errorf("%s: the mapping file has %d bytes; at most %d are read", path, info.Size(), maxMapping)
 	}
-	data, err := os.ReadFile(path) //nolint:gosec // the admin names the file
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the mapping file cannot be read: %w", err)
 	}

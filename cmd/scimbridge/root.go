@@ -48,8 +48,7 @@ func run(ctx context.Context, args []string, io streams) int {
 		return exitOK
 	}
 	code := exitError
-	var ce *codeError
-	if errors.As(err, &ce) {
+	if ce, ok := errors.AsType[*codeError](err); ok {
 		code = ce.code
 	}
 	if msg := err.Error(); msg != "" {

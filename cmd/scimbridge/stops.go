@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // stops are the named ends of what was started; they run last-in first-out.
@@ -21,9 +22,9 @@ func (s *stops) add(name string, end func(context.Context) error) {
 // run ends everything, whatever fails.
 func (s *stops) run(ctx context.Context) error {
 	var errs []error
-	for i := len(s.list) - 1; i >= 0; i-- {
-		if err := s.list[i].end(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stopping %s: %w", s.list[i].name, err))
+	for _, v := range slices.Backward(s.list) {
+		if err := v.end(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stopping %s: %w", v.name, err))
 		}
 	}
 	s.list = nil

@@ -60,7 +60,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if now := time.Now(); now.Sub(c.looked) > time.Minute {
 		c.looked = now
 		if stamp, err := c.modified(); err == nil && !stamp.Equal(c.stamp) {
-			_ = c.load() //nolint:errcheck // half-written files: the old pair stays until the new one loads
+			_ = c.load()
 		}
 	}
 	return c.current, nil

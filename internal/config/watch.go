@@ -48,7 +48,7 @@ func (v *validator) audit(c *Config) {
 // elements turns export[1].webhook.url into a path of the document.
 func elements(key string) []any {
 	var path []any
-	for _, part := range strings.Split(key, ".") {
+	for part := range strings.SplitSeq(key, ".") {
 		m := regexp.MustCompile(`^([^\[]+)(?:\[(\d+)\])?$`).FindStringSubmatch(part)
 		if m == nil {
 			return path

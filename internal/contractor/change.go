@@ -65,6 +65,6 @@ func WithVendor(ctx context.Context, vendor string) context.Context {
 
 // VendorOf is the vendor that ctx carries; "" if none.
 func VendorOf(ctx context.Context) string {
-	v, _ := ctx.Value(vendorKey{}).(string) //nolint:errcheck // absent is ""
+	v, _ := ctx.Value(vendorKey{}).(string)
 	return v
 }

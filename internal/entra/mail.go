@@ -121,7 +121,7 @@ func (c *Client) SendMail(ctx context.Context, mailbox, id, subject, html string
 		m.To = append(m.To, a)
 	}
 	k := write(op, http.MethodPost, "/users/"+seg(mailbox)+"/sendMail", map[string]any{"message": m, "saveToSentItems": true}, "Mail.Send")
-	k.again = false // a second try may be a second mail
+	k.again = false                     // a second try may be a second mail
 	k.cost = cost{lane: laneGovernance} // Exchange counts its own requests, and none of the directory's
 	ex, err := c.do(ctx, k, nil)
 	if err != nil {

@@ -100,7 +100,7 @@ func (m *machine) load(l *language, e *contractor.Engagement, v *contractor.Vend
 				m.env[f.slot] = value.Elem().Bool()
 			}
 		case texts:
-			list, _ := value.Interface().([]string)
+			list, _ := reflect.TypeAssert[[]string](value)
 			m.env[f.slot] = list
 		}
 	}

@@ -32,7 +32,7 @@ func Parse(file string, data []byte) (*Mapping, strictyaml.Problems) {
 	if b.problems.Err() != nil {
 		return nil, b.problems
 	}
-	b.machines.New = func() any { return newMachine(b.Mapping.language, len(b.Mapping.conjuncts)) }
+	b.machines.New = func() any { return newMachine(b.language, len(b.conjuncts)) }
 	return b.Mapping, b.problems
 }
 

@@ -34,14 +34,14 @@ func TestSchemaAndDecoderKnowTheSameKeys(t *testing.T) {
 			wantType(t, path, node, "object")
 			properties, _ := node["properties"].(map[string]any)
 			var inGo []string
-			for i := range typ.NumField() {
-				key := typ.Field(i).Tag.Get("yaml")
+			for field := range typ.Fields() {
+				key := field.Tag.Get("yaml")
 				inGo = append(inGo, key)
 				child, ok := properties[key].(map[string]any)
 				if !ok {
 					continue // the comparison below names it
 				}
-				walk(path+"."+key, typ.Field(i).Type, child)
+				walk(path+"."+key, field.Type, child)
 			}
 			var inSchema []string
 			for key := range properties {

@@ -87,6 +87,7 @@ func (n *Notifier) show(w http.ResponseWriter, r *http.Request) {
 	cookie := n.cookie(r)
 	if cookie == "" {
 		cookie = rand.Text()
+		//nolint:gosec // Secure wherever the page is reached by https; plain http is for loopback only
 		c := http.Cookie{Name: n.cookieName(), Value: cookie, Path: "/", HttpOnly: true, Secure: n.secure(), SameSite: http.SameSiteStrictMode, MaxAge: int(formLife / time.Second)}
 		http.SetCookie(w, &c)
 	}
@@ -187,7 +188,7 @@ func (n *Notifier) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u := contractor.LinkUse{Hash: o.hash}
-	done := ""
+	var done string
 	switch r.PostForm.Get("action") {
 	case "end":
 		u.Action, u.Reason, done = contractor.LinkEnd, "its sponsor ended it by a link", stateEnded
@@ -256,5 +257,5 @@ func (n *Notifier) answer(w http.ResponseWriter, r *http.Request, status int, v 
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the browser is gone: nobody to tell
+	_, _ = w.Write(body) //nolint:gosec // html/template wrote it; the browser is gone: nobody to tell
 }

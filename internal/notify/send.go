@@ -19,7 +19,7 @@ func (n *Notifier) send(ctx context.Context, now time.Time) error {
 	}
 	for _, m := range mails {
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // asked to stop: the rest is still due at the next start
 		}
 		if err := n.sendOne(ctx, m, now); err != nil && !errors.Is(err, contractor.ErrStale) {
 			return err

@@ -86,8 +86,7 @@ func (s *SMTP) Send(ctx context.Context, m Message) (string, error) {
 		return "", smtpFailure("the mail's text", err) // without the final dot no server takes it
 	}
 	if err := w.Close(); err != nil {
-		var answered *textproto.Error
-		if errors.As(err, &answered) {
+		if _, ok := errors.AsType[*textproto.Error](err); ok {
 			return "", smtpFailure("the mail's end", err)
 		}
 		return "", &contractor.Failure{Op: "smtp", Verdict: contractor.VerdictUnknown, Message: "the mail server did not answer the mail's end", Cause: err}

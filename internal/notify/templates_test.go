@@ -30,7 +30,7 @@ func TestTemplatesAreCheckedWhenLoaded(t *testing.T) {
 		"a wrong name":     {"digest.txt.tmpl", "x", "no template has this name"},
 		"a syntax error":   {"digest.en.txt.tmpl", "{{", "digest.en.txt.tmpl"},
 		"no subject":       {"digest.en.txt.tmpl", "x", "defines no subject"},
-		"an unknown field": {"page.en.html.tmpl", "{{.Nmae}}", "Nmae"},
+		"an unknown field": {"page.en.html.tmpl", "{{.Nowhere}}", "Nowhere"},
 		"half a language":  {"digest.fr.html.tmpl", "x", "the language fr needs"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -100,7 +99,7 @@ func newWorld(t *testing.T, wrap func(notify.Sender) notify.Sender) *world {
 	must(t, problems.Err())
 	w := &world{t: t, tenant: tenant, mapping: m, token: scim.NewToken(), cookies: map[string]string{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	w.store, err = db.Open(ctx, db.Config{Path: filepath.Join(t.TempDir(), "world.db")})
 	must(t, err)
 	w.graph, err = entra.New(entra.Config{GraphURL: "https://graph.microsoft.com/v1.0", Credential: &token{tenant.Transport(), tenant.Config()}, Transport: tenant.Transport(), Logger: log})
@@ -242,7 +241,7 @@ func (w *world) browse(method, path string, form url.Values, edit func(*http.Req
 		r.Header.Set("Sec-Fetch-Site", "same-origin")
 	}
 	for k, v := range w.cookies {
-		r.AddCookie(&http.Cookie{Name: k, Value: v}) //nolint:gosec // a request's
+		r.AddCookie(&http.Cookie{Name: k, Value: v})
 	}
 	if edit != nil {
 		edit(r)
