@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -21,9 +22,7 @@ func (w *world) pushWith(vendor string, p who, fields map[string]any, others ...
 	var doc map[string]any
 	must(w.t, json.Unmarshal([]byte(p.json()), &doc))
 	ext, _ := doc[contractor.ExtensionURN].(map[string]any)
-	for k, v := range fields {
-		ext[k] = v
-	}
+	maps.Copy(ext, fields)
 	emails, _ := doc["emails"].([]any)
 	for _, o := range others {
 		emails = append(emails, map[string]any{"value": o, "type": "home"})
