@@ -9,11 +9,11 @@ import (
 const (
 	// checkpointEvery is after how many writes the write-ahead log is moved into the file: often enough to keep the log small,
 	// and rare enough that a page which many writes touch is moved once for all of them.
-	checkpointEvery = 1000
+	checkpointEvery = 500
 
 	// restartPages is the size in pages at which the log has to begin anew. It does so only at an instant at which nobody reads
 	// from it, and under load there is none: the readers are made to wait for one.
-	restartPages = 16_000
+	restartPages = 8_000
 
 	// leastPatience is how long the checkpointer waits for the reads that run, and holds up those that come. Where they take
 	// longer, the new beginning is put off, and the next time it waits twice as long: at most for mostPatience.

@@ -193,7 +193,7 @@ func writerDSN(path string, busy time.Duration) string {
 		"_synchronous", "FULL",
 		"_foreign_keys", "1",
 		"_pragma", "wal_autocheckpoint("+strconv.Itoa(walPages)+")",
-		"_pragma", "journal_size_limit(67108864)",
+		"_pragma", "journal_size_limit(268435456)", // more than the log needs: a log that is cut has to grow again
 		"_pragma", "cache_size(-32768)",
 		"_pragma", "temp_store(memory)",
 		"_pragma", "secure_delete(1)", // what is erased is overwritten
