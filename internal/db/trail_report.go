@@ -78,20 +78,21 @@ func (s *Store) AccessAt(ctx context.Context, q AccessQuery) iter.Seq2[AccessRow
 // granting are the events that say how a holding stands from then on.
 const granting = `('grant.added', 'grant.extended', 'grant.shortened', 'grant.rerouted', 'grant.renewed')`
 
-// accessAfter reads a chunk, and moves the position behind it. The event of a holding is the last one up to the instant, or the
-// first one after it: an event is written moments after what it tells.
-func (s *Store) accessAfter(ctx context.Context, q AccessQuery, after *int64) (list []AccessRow, n int, err error) {
+// accessQuery asks for a chunk behind a holding. The event of a holding is the last one up to the instant, or the
+// first one after it: an event is written moments after what it tells. The plus signs and the condition that looks idle keep the
+// search in the index of the person's events; by kind or by time it would walk everybody's.
+func accessQuery(q AccessQuery, after int64) (string, []any) {
 	var b strings.Builder
 	b.WriteString(`SELECT ` + holdingColumns + `, h.person, p.email,
 			coalesce((SELECT sponsor FROM trail_sponsors t WHERE t.person = h.person AND t.since <= ?1 ORDER BY t.since DESC LIMIT 1),
 				CASE WHEN EXISTS (SELECT 1 FROM trail_sponsors t WHERE t.person = h.person) THEN '' ELSE p.sponsor_id END),
-			coalesce((SELECT max(j.seq) FROM journal j WHERE j.person = h.person AND j.kind IN ` + granting + ` AND j.time BETWEEN h.since AND ?1
+			coalesce((SELECT max(j.seq) FROM journal j WHERE j.person = h.person AND j.person <> '' AND +j.kind IN ` + granting + ` AND +j.time BETWEEN h.since AND ?1
 					AND instr(j.leaf, '(' || h.entitlement || ')') > 0),
-				(SELECT min(j.seq) FROM journal j WHERE j.person = h.person AND j.kind IN ` + granting + ` AND j.time > ?1
-					AND j.time < coalesce(h.ended_at, 9e18) AND instr(j.leaf, '(' || h.entitlement || ')') > 0), 0)
+				(SELECT min(j.seq) FROM journal j WHERE j.person = h.person AND j.person <> '' AND +j.kind IN ` + granting + ` AND +j.time > ?1
+					AND +j.time < coalesce(h.ended_at, 9e18) AND instr(j.leaf, '(' || h.entitlement || ')') > 0), 0)
 		FROM holdings h JOIN persons p ON p.id = h.person
 		WHERE h.id > ?2 AND h.since IS NOT NULL AND h.since <= ?1 AND (h.ended_at IS NULL OR h.ended_at > ?1)`)
-	args := []any{q.At.UnixMicro(), *after}
+	args := []any{q.At.UnixMicro(), after}
 	if q.Person != "" {
 		b.WriteString(` AND h.person = ?`)
 		args = append(args, q.Person)
@@ -104,8 +105,14 @@ func (s *Store) accessAfter(ctx context.Context, q AccessQuery, after *int64) (l
 		b.WriteString(` AND (h.name = ? OR h.entitlement = ?)`)
 		args = append(args, q.Name, q.Name)
 	}
+	return b.String() + ` ORDER BY h.id LIMIT ?`, append(args, chunk)
+}
+
+// accessAfter reads a chunk, and moves the position behind it.
+func (s *Store) accessAfter(ctx context.Context, q AccessQuery, after *int64) (list []AccessRow, n int, err error) {
+	query, args := accessQuery(q, *after)
 	err = s.short.snapshot(ctx, func(c *conn) error {
-		if list, err = accessRows(ctx, c, b.String()+` ORDER BY h.id LIMIT ?`, append(args, chunk), after); err != nil {
+		if list, err = accessRows(ctx, c, query, args, after); err != nil {
 			return err
 		}
 		for i := range list {
@@ -148,7 +155,7 @@ func asOf(ctx context.Context, c *conn, at time.Time, r *AccessRow) error {
 		return nil
 	}
 	var leaf []byte
-	err := c.row(ctx, `SELECT leaf, EXISTS (SELECT 1 FROM journal r WHERE r.person = ?2 AND r.seq > ?1 AND r.kind = 'grant.remove_sent' AND r.time <= ?3
+	err := c.row(ctx, `SELECT leaf, EXISTS (SELECT 1 FROM journal r WHERE r.person = ?2 AND r.person <> '' AND r.seq > ?1 AND +r.kind = 'grant.remove_sent' AND +r.time <= ?3
 			AND instr(r.leaf, ?4) > 0) FROM journal WHERE seq = ?1`, []any{r.Event, r.Person, at.UnixMicro(), "(" + r.GrantedID + ")"}, &leaf, &r.Removing)
 	if err != nil {
 		return err
@@ -268,7 +275,7 @@ type HeldRow struct {
 func (s *Store) Held(ctx context.Context) ([]HeldRow, error) {
 	var list []HeldRow
 	err := s.report(ctx, `SELECT person, email, vendor, engagement, sponsor_id, why,
-			(SELECT max(time) FROM journal j WHERE j.person = held.person AND j.kind = 'person.held') AS since, `+holdsNow("held.person")+` FROM (
+			(SELECT max(time) FROM journal j WHERE j.person = held.person AND j.person <> '' AND +j.kind = 'person.held') AS since, `+holdsNow("held.person")+` FROM (
 			SELECT p.id AS person, p.email, '' AS vendor, '' AS engagement, p.sponsor_id, p.held AS why FROM persons p WHERE p.held <> ''
 			UNION ALL
 			SELECT p.id, p.email, e.vendor, e.id, p.sponsor_id, e.standing ->> 'statusReason' FROM engagements e JOIN persons p ON p.id = e.person
