@@ -68,17 +68,31 @@ func closesAccess(e *contractor.Engagement, now time.Time) bool {
 	if !e.Record.Active || e.Deleted || !e.EndedAt.IsZero() {
 		return true
 	}
-	zone := time.UTC
-	if z, err := contractor.LoadZone(e.Record.TimeZone); err == nil {
-		zone = z
-	}
 	for _, s := range []string{e.Record.EndDate, e.Record.LastWorkingDay} {
-		end, err := contractor.ParseDate(s, nil, zone, contractor.EndOfDay)
-		if err != nil || !end.IsZero() && !end.After(now) {
+		if s != "" && hasPassed(s, e.Record.TimeZone, now) {
 			return true
 		}
 	}
 	return false
+}
+
+// hasPassed reports whether an end lies behind, or cannot be read. A zone is looked up, which reads a file, only for an end that
+// is so near that the zone decides.
+func hasPassed(end, zone string, now time.Time) bool {
+	t, err := contractor.ParseDate(end, nil, time.UTC, contractor.EndOfDay)
+	switch {
+	case err != nil:
+		return true
+	case t.IsZero() || t.Sub(now) > 14*time.Hour: // no zone is further ahead of UTC
+		return false
+	case now.Sub(t) > 12*time.Hour: // nor further behind
+		return true
+	}
+	if z, err := contractor.LoadZone(zone); err == nil {
+		t, err = contractor.ParseDate(end, nil, z, contractor.EndOfDay)
+		return err != nil || !t.After(now)
+	}
+	return !t.After(now)
 }
 
 // engagementColumns are read by engagementScan.dest, in this order; listedColumns, without the record, by listed.
