@@ -1,7 +1,6 @@
 package lifecycle_test
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -22,7 +21,7 @@ import (
 // watchDrift makes the watch as serve does.
 func (w *world) watchDrift() *lifecycle.DriftWatch {
 	w.t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
 	must(w.t, err)
 	watch, err := lifecycle.NewDriftWatch(lifecycle.DriftWatchConfig{Store: w.store, Directory: graph, Catalog: w.mapping.Catalog, Wake: w.loop.Wake, Logger: log, Spread: time.Hour})

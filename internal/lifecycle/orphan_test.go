@@ -1,7 +1,6 @@
 package lifecycle_test
 
 import (
-	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -25,7 +24,7 @@ func TestOrphans(t *testing.T) {
 		w.push("acme", who{mail: "ada@acme.example", end: time.Now().AddDate(0, 0, 30)})
 		waits := w.push("acme", who{mail: "waits@acme.example", end: time.Now().AddDate(0, 0, 30)})
 		w.pass(5 * time.Minute)
-		log := slog.New(slog.NewTextHandler(io.Discard, nil))
+		log := slog.New(slog.DiscardHandler)
 		graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
 		must(t, err)
 		orphans := func(ignored bool) map[string]contractor.Orphan {
