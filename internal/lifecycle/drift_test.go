@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -21,7 +22,7 @@ import (
 // watchDrift makes the watch as serve does.
 func (w *world) watchDrift() *lifecycle.DriftWatch {
 	w.t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
 	must(w.t, err)
 	watch, err := lifecycle.NewDriftWatch(lifecycle.DriftWatchConfig{Store: w.store, Directory: graph, Catalog: w.mapping.Catalog, Wake: w.loop.Wake, Logger: log, Spread: time.Hour})

@@ -1,6 +1,7 @@
 package lifecycle_test
 
 import (
+	"io"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -24,7 +25,7 @@ func TestOrphans(t *testing.T) {
 		w.push("acme", who{mail: "ada@acme.example", end: time.Now().AddDate(0, 0, 30)})
 		waits := w.push("acme", who{mail: "waits@acme.example", end: time.Now().AddDate(0, 0, 30)})
 		w.pass(5 * time.Minute)
-		log := slog.New(slog.DiscardHandler)
+		log := slog.New(slog.NewTextHandler(io.Discard, nil))
 		graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
 		must(t, err)
 		orphans := func(ignored bool) map[string]contractor.Orphan {
