@@ -78,7 +78,6 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.AddCommand(newSponsor(io), newAttest(io))
 	root.AddCommand(newDNR(io))
 	root.AddCommand(newPolicy(io), newAlarm(io), newActivity(io))
-	root.AddCommand(newDrift(io))
 	return root
 }
 

@@ -100,9 +100,6 @@ func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error
 		ps.ended = true
 		return false, ps.record(ctx, ended, ps.event("guest.gone", audit.Done, reason))
 	}
-	if ps.deletedByOther() {
-		return false, nil
-	}
 	if g != nil {
 		r, err := ps.Directory.RestoreGuest(ctx, p.GuestID)
 		if err != nil {
