@@ -82,7 +82,10 @@ func must(t testing.TB, err error) {
 // newWorld begins at a morning; wrap, if not nil, puts something between the notifier and Graph.
 func newWorld(t *testing.T, wrap func(notify.Sender) notify.Sender) *world {
 	t.Helper()
-	tenant, err := emulator.New(emulator.Config{Permissions: append(emulator.DefaultPermissions(), "Mail.Send")})
+	tenant, err := emulator.New(emulator.Config{
+		Permissions: append(emulator.DefaultPermissions(), "Mail.Send"),
+		Throttle:    -1, ServerError: -1, // how often a mail leaves is counted: failures are asked for, not drawn
+	})
 	must(t, err)
 	for _, u := range []emulator.UserSeed{
 		{UPN: bridgeBox, Name: "Bridge"}, {ID: bossID, UPN: "boss@contoso.example", Name: "Bo Boss"},
