@@ -83,6 +83,9 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err := d.startLoop(ctx, o); err != nil {
 		return nil, err
 	}
+	if err := d.startDriftWatch(ctx); err != nil {
+		return nil, err
+	}
 	if err := d.startOutward(ctx); err != nil {
 		return nil, err
 	}

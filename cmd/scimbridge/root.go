@@ -78,6 +78,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.AddCommand(newSponsor(io), newAttest(io))
 	root.AddCommand(newDNR(io))
 	root.AddCommand(newPolicy(io), newAlarm(io), newActivity(io))
+	root.AddCommand(newDrift(io), newOrphans(io))
 	return root
 }
 

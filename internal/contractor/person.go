@@ -52,6 +52,7 @@ type Person struct {
 
 	AttributesHash string // of what was last written to the guest
 	SponsorID      string // Entra object id of the sponsor last set; "" if none
+	SponsorRefs    string // hash of whom the record named when the sponsor was chosen by it
 	GuestState     string // externalUserState last seen
 
 	Failures  int    // consecutive failed passes

@@ -101,6 +101,14 @@ func (s *Store) SponsorChecked(ctx context.Context, person, manager string) erro
 	})
 }
 
+// SuspectSponsor implements lifecycle.Store: the next check of sponsors looks at the person's.
+func (s *Store) SuspectSponsor(ctx context.Context, person string) error {
+	return s.write(ctx, "have a sponsor checked", func(t *tx) error {
+		_, err := t.exec(`UPDATE sponsorships SET checked = NULL WHERE person = ?`, person)
+		return err
+	})
+}
+
 // SponsorMoved notes a person's new sponsor, lifts a stop for want of one, and journals it.
 func (s *Store) SponsorMoved(ctx context.Context, g contractor.SponsoredGuest, sponsor, reason, requestID string) error {
 	return s.write(ctx, "note a new sponsor", func(t *tx) error {

@@ -115,7 +115,7 @@ func (s *Store) person(ctx context.Context, id string) (p *contractor.Person, er
 // personColumns are read by scanPerson, in this order.
 const personColumns = `p.id, p.email, p.email_key, p.guest_id, p.origin, p.phase, p.gen, p.rev, p.next_at, p.urgent,
 	p.inviting_at, p.invited_at, p.closing_at, p.closed_at, p.revoked_at, p.empty_at, p.deleting_at, p.gone_at, p.missing_at,
-	p.attributes_hash, p.sponsor_id, p.guest_state, p.failures, p.last_error, p.held`
+	p.attributes_hash, p.sponsor_id, p.sponsor_refs, p.guest_state, p.failures, p.last_error, p.held`
 
 // scanner is a row, or the current one of many.
 type scanner interface{ Scan(dest ...any) error }
@@ -125,7 +125,7 @@ func scanPerson(row scanner, more ...any) (*contractor.Person, error) {
 	var next, inviting, invited, closing, closed, revoked, empty, deleting, gone, missing instant
 	dest := append([]any{&p.ID, &p.Email, &p.EmailKey, &p.GuestID, &p.Origin, &p.Phase, &p.Gen, &p.Rev, &next, &p.Urgent,
 		&inviting, &invited, &closing, &closed, &revoked, &empty, &deleting, &gone, &missing,
-		&p.AttributesHash, &p.SponsorID, &p.GuestState, &p.Failures, &p.LastError, &p.Held}, more...)
+		&p.AttributesHash, &p.SponsorID, &p.SponsorRefs, &p.GuestState, &p.Failures, &p.LastError, &p.Held}, more...)
 	if err := row.Scan(dest...); err != nil {
 		return nil, err
 	}

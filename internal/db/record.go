@@ -54,11 +54,11 @@ func (t *tx) recordPerson(c *contractor.Change) error {
 	p := c.Person
 	n, err := t.changed(`UPDATE persons SET rev = rev + 1,
 			guest_id = ?, origin = ?, phase = ?, inviting_at = ?, invited_at = ?, closing_at = ?, closed_at = ?, revoked_at = ?,
-			empty_at = ?, deleting_at = ?, gone_at = ?, missing_at = ?, attributes_hash = ?, sponsor_id = ?, guest_state = ?, failures = ?,
+			empty_at = ?, deleting_at = ?, gone_at = ?, missing_at = ?, attributes_hash = ?, sponsor_id = ?, sponsor_refs = ?, guest_state = ?, failures = ?,
 			last_error = ?, held = ?
 		WHERE id = ? AND rev = ?`,
 		p.GuestID, string(p.Origin), string(p.Phase), micros(p.InvitingAt), micros(p.InvitedAt), micros(p.ClosingAt), micros(p.ClosedAt),
-		micros(p.RevokedAt), micros(p.EmptyAt), micros(p.DeletingAt), micros(p.GoneAt), micros(p.MissingAt), p.AttributesHash, p.SponsorID, p.GuestState,
+		micros(p.RevokedAt), micros(p.EmptyAt), micros(p.DeletingAt), micros(p.GoneAt), micros(p.MissingAt), p.AttributesHash, p.SponsorID, p.SponsorRefs, p.GuestState,
 		p.Failures, p.LastError, p.Held, p.ID, p.Rev)
 	if err != nil {
 		return err

@@ -16,6 +16,8 @@ type directory interface {
 	Invite(ctx context.Context, in contractor.Invitation) (contractor.Receipt, error)
 	UpdateGuest(ctx context.Context, id string, attributes map[string]string) (contractor.Receipt, error)
 	SetSponsors(ctx context.Context, id string, sponsorIDs []string) (contractor.Receipt, error)
+	Sponsors(ctx context.Context, id string) ([]string, error)
+	Readdress(ctx context.Context, id, email string, reset bool) (contractor.Receipt, error)
 	FindSponsor(ctx context.Context, ref string) (string, error)
 	SetEnabled(ctx context.Context, id string, enabled bool) (contractor.Receipt, error)
 	RevokeSessions(ctx context.Context, id string) (contractor.Receipt, error)

@@ -23,14 +23,12 @@ func (ps *pass) door(ctx context.Context) error {
 
 func (ps *pass) open(ctx context.Context) error {
 	p := ps.p
+	ps.examine(contractor.DriftDisabled, contractor.DriftDeleted, contractor.DriftEnabled)
 	switch {
 	case ps.guest.Enabled && p.Phase == contractor.PhaseOpen:
 		return nil
 	case !ps.guest.Enabled && p.Phase == contractor.PhaseOpen:
-		// We did not do this, so somebody had a reason: access is not given back behind that person's back.
-		ps.problems = append(ps.problems, "sign-in was disabled by somebody else; enable the guest in Entra, or end the engagement")
-		ps.lookIn(15 * time.Minute)
-		return nil
+		return ps.disabledByOther(ctx)
 	}
 	var r contractor.Receipt
 	if !ps.guest.Enabled {
@@ -54,10 +52,14 @@ func (ps *pass) close(ctx context.Context) error {
 			return err
 		}
 	}
+	ps.examine(contractor.DriftDisabled, contractor.DriftDeleted, contractor.DriftEnabled)
 	switch {
 	case ps.guest.Enabled && !p.ClosingAt.IsZero() && p.ClosedAt.IsZero() && ps.now.Sub(p.ClosingAt) < ps.Settle:
 		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(p.ClosingAt))) // sent; not shown yet
 	case ps.guest.Enabled:
+		if !p.ClosedAt.IsZero() {
+			ps.deviates(contractor.DriftEnabled, "", "sign-in was enabled by somebody else after the end", true)
+		}
 		r, err := ps.Directory.SetEnabled(ctx, p.GuestID, false)
 		if err != nil {
 			return err

@@ -25,7 +25,7 @@ func (ps *pass) grants(ctx context.Context) error {
 			s.holdings = append(s.holdings, h)
 		}
 	}
-	if ps.want.Open && len(s.want.Grants) == 0 && len(s.holdings) == 0 {
+	if ps.want.Open && len(s.want.Grants) == 0 && len(s.holdings) == 0 && ps.fresh {
 		return nil // nothing to compare
 	}
 	if !ps.fresh {
@@ -36,10 +36,12 @@ func (ps *pass) grants(ctx context.Context) error {
 		ps.access = access
 	}
 	s.access = ps.access
+	ps.compareSchedules(s)
 	if err := ps.caps(ctx, s); err != nil {
 		return err
 	}
 	steps, waits := s.plan()
+	steps = ps.compareMembers(s, steps)
 	ps.problems = append(ps.problems, s.problems...)
 	for _, w := range waits {
 		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(w)))

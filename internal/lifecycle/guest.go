@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"scimbridge/internal/audit"
@@ -100,6 +101,9 @@ func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error
 		ps.ended = true
 		return false, ps.record(ctx, ended, ps.event("guest.gone", audit.Done, reason))
 	}
+	if ps.deletedByOther() {
+		return false, nil
+	}
 	if g != nil {
 		r, err := ps.Directory.RestoreGuest(ctx, p.GuestID)
 		if err != nil {
@@ -117,7 +121,7 @@ func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error
 		h.State, h.EndedAt = contractor.HoldingEnded, ps.now
 		ended = append(ended, h)
 	}
-	p.GuestID, p.Phase, p.Origin, p.SponsorID, p.AttributesHash, p.GuestState = "", contractor.PhaseNew, "", "", "", ""
+	p.GuestID, p.Phase, p.Origin, p.SponsorID, p.SponsorRefs, p.AttributesHash, p.GuestState = "", contractor.PhaseNew, "", "", "", "", ""
 	p.InvitingAt, p.InvitedAt = time.Time{}, time.Time{}
 	p.ClosingAt, p.ClosedAt, p.RevokedAt = time.Time{}, time.Time{}, time.Time{}
 	p.EmptyAt, p.DeletingAt, p.GoneAt = time.Time{}, time.Time{}, time.Time{}
@@ -188,7 +192,7 @@ func (ps *pass) invite(ctx context.Context) (bool, error) {
 		}
 		return ps.foundGuest(ctx, g)
 	}
-	ps.p.SponsorID, ps.fresh = sponsor, true
+	ps.p.SponsorID, ps.p.SponsorRefs, ps.fresh = sponsor, refsHash(ps.want.Sponsors), true
 	g := &contractor.Guest{ID: r.Handle, Type: "Guest", Enabled: true, State: "PendingAcceptance"}
 	return true, ps.take(ctx, g, r, ps.why())
 }
@@ -232,7 +236,8 @@ func (ps *pass) attributes(ctx context.Context) error {
 			return err
 		}
 	}
-	if !ps.fresh { // the invitation carried the sponsor
+	// The invitation carried the sponsor. Who has followed one who left stays while the record names the same people.
+	if refs := refsHash(ps.want.Sponsors); !ps.fresh && (ps.p.SponsorID == "" || ps.p.SponsorRefs != refs) {
 		sponsor, err := ps.sponsor(ctx)
 		if err != nil {
 			return err
@@ -245,10 +250,12 @@ func (ps *pass) attributes(ctx context.Context) error {
 			if err != nil {
 				return ps.tolerate(err)
 			}
-			ps.p.SponsorID = sponsor
+			ps.p.SponsorID, ps.p.SponsorRefs = sponsor, refs
 			if err := ps.record(ctx, nil, proven(ps.event("guest.sponsored", audit.Done, "sponsor as the record has it"), r)); err != nil {
 				return err
 			}
+		case sponsor != "":
+			ps.p.SponsorRefs = refs
 		}
 	}
 	ps.p.AttributesHash = hash // finish writes it
@@ -257,13 +264,21 @@ func (ps *pass) attributes(ctx context.Context) error {
 
 // tolerate keeps a refused or wrong write from ending the pass; what is transient does end it, and is tried again.
 func (ps *pass) tolerate(err error) error {
-	var f *contractor.Failure
-	if errors.As(err, &f) && (f.Verdict == contractor.VerdictRefused || f.Verdict == contractor.VerdictPermanent) {
+	if f := refusal(err); f != nil {
 		ps.problem(f)
 		ps.lookIn(15 * time.Minute)
 		return nil
 	}
 	return err
+}
+
+// refusal is the failure of a call that Entra will answer in the same way next time; nil if err is none.
+func refusal(err error) *contractor.Failure {
+	var f *contractor.Failure
+	if errors.As(err, &f) && (f.Verdict == contractor.VerdictRefused || f.Verdict == contractor.VerdictPermanent) {
+		return f
+	}
+	return nil
 }
 
 func hashOf(attributes map[string]string, sponsors []string) (string, error) {
@@ -276,6 +291,12 @@ func hashOf(attributes map[string]string, sponsors []string) (string, error) {
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16]), nil
+}
+
+// refsHash tells one list of sponsors that records name from another.
+func refsHash(refs []string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(strings.Join(refs, "\n"))))
+	return hex.EncodeToString(sum[:8])
 }
 
 // names lists which properties were written; their values are personal.

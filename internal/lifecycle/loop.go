@@ -19,6 +19,7 @@ type Rules interface {
 	Catalog() []contractor.Entitlement
 	Vendor(name string) (*contractor.Vendor, bool)
 	Guard() contractor.Guard // over all vendors together
+	Drift(k contractor.DriftKind) contractor.DriftMode
 }
 
 // Config of the loop. Store, Directory, Rules and Logger are required.

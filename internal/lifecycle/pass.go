@@ -28,6 +28,7 @@ type pass struct {
 	problems []string    // what a person must see to; no personal data
 	failure  *contractor.Failure
 	held     string // why the person waits
+	drift    driftLook
 	told     string // what vendors read of held; "": held
 	ended    bool   // every wish is fulfilled and nothing is left to look for
 
@@ -110,6 +111,9 @@ func (ps *pass) deadline() time.Time {
 
 // run does the work in the order that closes doors first. A *contractor.Failure ends the pass and is retried.
 func (ps *pass) run(ctx context.Context) error {
+	if err := ps.loadDrift(ctx); err != nil {
+		return err
+	}
 	here, err := ps.settleGuest(ctx)
 	if err != nil || !here {
 		return err
@@ -128,6 +132,9 @@ func (ps *pass) run(ctx context.Context) error {
 		return err
 	}
 	if ps.want.Open && ps.held == "" && !ps.asItWas {
+		if err := ps.compareGuest(ctx); err != nil {
+			return err
+		}
 		if err := ps.attributes(ctx); err != nil {
 			return err
 		}
@@ -232,6 +239,9 @@ func proven(e audit.Event, r contractor.Receipt) audit.Event {
 // finish writes the end of the pass: what every engagement's vendor may read, what went wrong, and the next look.
 func (ps *pass) finish(ctx context.Context) (time.Time, error) {
 	p := ps.p
+	if err := ps.settleDrift(ctx); err != nil {
+		return p.NextAt, fmt.Errorf("drift was not recorded: %w", err)
+	}
 	lastError := strings.Join(ps.problems, "; ")
 	var events []audit.Event
 	if lastError != "" && (lastError != p.LastError || p.Failures == 3) && ps.worthTelling() {

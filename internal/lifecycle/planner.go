@@ -50,6 +50,9 @@ type scene struct {
 	problems []string                     // found by the planner: what a person must see to
 }
 
+// missingInEntra is why something that stood is granted again.
+const missingInEntra = "it was missing in Entra"
+
 // plan compares what should stand with what stands. Steps that take away come first. waits are ages of writes that Entra may
 // not show yet: the pass looks again.
 func (s *scene) plan() (steps []step, waits []time.Time) {
@@ -105,7 +108,7 @@ func (s *scene) forGrant(g *contractor.Grant, h *contractor.Holding) ([]step, []
 	case young && (h.State != contractor.HoldingHeld || !seen.there):
 		return nil, []time.Time{h.WrittenAt} // sent a moment ago: Entra may not show it yet
 	case !seen.there:
-		grant.why = "it was missing in Entra"
+		grant.why = missingInEntra
 		return []step{grant}, nil
 	case h.State == contractor.HoldingRemoving:
 		grant.why = "wanted again while it was being taken away"

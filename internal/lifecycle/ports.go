@@ -11,6 +11,7 @@ import (
 // Store is what the loop needs of a database. *db.Store fits.
 type Store interface {
 	identityStore
+	driftStore
 	// Due lists people whose NextAt is not after now, urgent first, then longest due, at most limit.
 	Due(ctx context.Context, now time.Time, limit int) ([]contractor.Due, error)
 	// NextDue is the earliest NextAt of all, zero if nobody is waiting.
@@ -48,6 +49,10 @@ type Directory interface {
 	UpdateGuest(ctx context.Context, id string, attributes map[string]string) (contractor.Receipt, error)
 	// SetSponsors makes exactly these object ids (users or groups, at most five) the guest's sponsors.
 	SetSponsors(ctx context.Context, id string, sponsorIDs []string) (contractor.Receipt, error)
+	// Sponsors reads the object ids of a guest's sponsors.
+	Sponsors(ctx context.Context, id string) ([]string, error)
+	// Sponsor reads a user or group that answers for guests; Exists is false if there is neither.
+	Sponsor(ctx context.Context, id string) (contractor.Sponsor, error)
 	// FindSponsor resolves a mail address, UPN, object id or "group:<object id>" to the object id of an enabled internal user,
 	// or a group. "" if there is none.
 	FindSponsor(ctx context.Context, ref string) (string, error)

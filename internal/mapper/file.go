@@ -25,6 +25,7 @@ type fileDefaults struct {
 	Timezone      string          `yaml:"timezone"`
 	MaxDuration   contractor.Span `yaml:"max_duration"`
 	MaxMove       contractor.Span `yaml:"max_move"`
+	Drift         fileDrift       `yaml:"drift"`
 	MissingEnd    string          `yaml:"missing_end"`
 	EndInPast     string          `yaml:"end_in_past"`
 	ActivateEarly contractor.Span `yaml:"activate_early"`

@@ -30,6 +30,7 @@ type Mapping struct {
 	offboarding  Offboarding
 	invitation   Invitation
 	guard        contractor.Guard
+	drift        map[contractor.DriftKind]contractor.DriftMode
 	tests        []test
 	conditional  *contractor.ConditionalAccess // nil: no such section
 

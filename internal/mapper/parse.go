@@ -140,6 +140,7 @@ func (b *builder) buildDefaults() {
 	slices.SortFunc(b.notify, func(x, y contractor.Span) int { return int(y.Approx()/time.Second) - int(x.Approx()/time.Second) })
 	b.buildSponsorWork(d)
 	b.guard = b.buildGuard(path("guard"), b.file.Guard, contractor.Guard{})
+	b.buildDrift()
 }
 
 // location reads a time zone, or returns the default where none is given.
