@@ -10,19 +10,21 @@ import (
 )
 
 // Access reads what the guest holds: direct memberships of groups, PIM schedules in force or to come, access packages and the
-// open requests for them. The reads go out at once.
+// open requests for them. The reads go out at once; memberships that Guest has read for the same pass are not read again.
 func (c *Client) Access(ctx context.Context, id string, schedules, packages bool) (contractor.Access, error) {
 	if !isGUID(id) {
 		return contractor.Access{}, wrong("read access", "the guest's object id is not a GUID")
 	}
 	var (
-		held    []membership
 		planned []schedule
 		access  contractor.Access
 		errs    [3]error
 		wait    sync.WaitGroup
 	)
-	wait.Go(func() { held, errs[0] = c.memberOf(ctx, id) })
+	held, known := c.held.take(strings.ToLower(id))
+	if !known {
+		wait.Go(func() { held, errs[0] = c.memberOf(ctx, id) })
+	}
 	if schedules {
 		wait.Go(func() { planned, errs[1] = c.schedules(ctx, id, "") })
 	}
@@ -39,7 +41,8 @@ func (c *Client) Access(ctx context.Context, id string, schedules, packages bool
 		c.vetted.drop(strings.ToLower(id))
 	}
 	byID := map[string]int{}
-	for _, m := range held {
+	for i := range held {
+		m := &held[i]
 		if !m.is("group") && m.Type != "" {
 			continue
 		}
@@ -62,3 +65,6 @@ func (c *Client) Access(ctx context.Context, id string, schedules, packages bool
 	}
 	return access, nil
 }
+
+// changed forgets what was read of a guest's memberships: a write of ours may have changed it.
+func (c *Client) changed(id string) { c.held.drop(strings.ToLower(id)) }

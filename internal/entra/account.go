@@ -70,6 +70,7 @@ func (c *Client) DeleteGuest(ctx context.Context, id string) (contractor.Receipt
 // RestoreGuest brings a deleted guest back, and with it all its memberships of old.
 func (c *Client) RestoreGuest(ctx context.Context, id string) (contractor.Receipt, error) {
 	const op = "restore guest"
+	defer c.changed(id)
 	if err := c.guard(op, id); err != nil {
 		return contractor.Receipt{}, err
 	}

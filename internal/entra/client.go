@@ -53,8 +53,11 @@ type Config struct {
 const (
 	defaultInviteWindow = 10 * time.Minute
 	defaultInviteSettle = 2 * time.Second
-	// factTTL is how long what was read about groups, policies and sponsors is believed.
-	factTTL = 10 * time.Minute
+	// factTTL is how long what was read about groups and their PIM policies is believed. Where it changed meanwhile, Graph
+	// refuses the write, and the fact is read anew.
+	factTTL = time.Hour
+	// heldTTL is how long the memberships that Guest read may serve the Access of the same pass.
+	heldTTL = 2 * time.Second
 	// vetTTL is how long a guest, once seen to be a plain guest, may be written to without being read again.
 	vetTTL = 10 * time.Minute
 	// maxFacts bounds each cache of the client.
@@ -81,17 +84,21 @@ type Client struct {
 	vetted   facts[bool]      // guests seen to be plain guests
 	groups   facts[*groupFacts]
 	caps     facts[time.Duration]
-	sponsors facts[string]    // reference -> object id
-	kinds    facts[string]    // sponsor's object id -> "users" or "groups"
-	assigned facts[time.Time] // group and guest of PIM assignments of the last five minutes
-	buried   facts[time.Time] // guests deleted by this client
-	asked    facts[time.Time] // guest and package of requests sent lately
+	sponsors facts[string]       // reference -> object id
+	kinds    facts[string]       // sponsor's object id -> "users" or "groups"
+	assigned facts[time.Time]    // group and guest of PIM assignments of the last five minutes
+	buried   facts[time.Time]    // guests deleted by this client
+	asked    facts[time.Time]    // guest and package of requests sent lately
+	held     facts[[]membership] // memberships read a moment ago, for one use
 
 	leaveDenied     atomic.Int64 // until when (Unix ns) the leave date is not tried, since its permission is missing
 	deletedByFilter atomic.Bool  // deletedItems refused a filter: read it whole
+	filtersApart    atomic.Bool  // users refused one filter over all places of an address
 	deleted         deletedIndex
 	// badRequestFilter marks the filters that assignmentRequests refused, see openRequests.
 	badRequestFilter [2]atomic.Bool
+	// targetFilter: the first of these filters has found a direct assignment, so the other is not needed.
+	targetFilter atomic.Bool
 }
 
 // New checks the configuration and builds the client. It makes no call.

@@ -56,3 +56,16 @@ func (f *facts[T]) drop(key string) {
 	defer f.mu.Unlock()
 	delete(f.m, key)
 }
+
+// take is get for one use.
+func (f *facts[T]) take(key string) (T, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, ok := f.m[key]
+	delete(f.m, key)
+	if !ok || !time.Now().Before(e.until) {
+		var none T
+		return none, false
+	}
+	return e.value, true
+}

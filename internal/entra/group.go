@@ -97,6 +97,7 @@ func (c *Client) usableGroup(ctx context.Context, op, groupID string) error {
 // AddMember makes the guest a plain member of the group, which only scimbridge will end.
 func (c *Client) AddMember(ctx context.Context, groupID, guestID string) (contractor.Receipt, error) {
 	const op = "add member"
+	defer c.changed(guestID)
 	if err := c.usableGroup(ctx, op, groupID); err != nil {
 		return contractor.Receipt{}, err
 	}
@@ -130,6 +131,7 @@ func (c *Client) RemoveMember(ctx context.Context, groupID, guestID string) (con
 }
 
 func (c *Client) dropMember(ctx context.Context, op, groupID, guestID string) (contractor.Receipt, error) {
+	defer c.changed(guestID)
 	k := write(op, http.MethodDelete, "/groups/"+seg(groupID)+"/members/"+seg(guestID)+"/$ref", nil, "GroupMember.ReadWrite.All")
 	ex, err := c.do(ctx, k, nil)
 	if err == nil {

@@ -125,6 +125,9 @@ func (c *Client) Guest(ctx context.Context, id string) (*contractor.Guest, error
 			return nil, &contractor.Failure{Op: op, Verdict: contractor.VerdictRetry, Message: "Entra knows the guest, but not yet its memberships", Cause: heldErr}
 		}
 	}
+	if heldErr == nil {
+		c.held.put(strings.ToLower(id), held, heldTTL)
+	}
 	g := u.guest()
 	g.Privileged = privileged(held)
 	c.vet(g)
@@ -227,77 +230,4 @@ func privileged(held []membership) bool {
 		}
 	}
 	return false
-}
-
-// FindGuest looks for a user by address: mail, otherMails, proxyAddresses, guest UPN, then among the deleted. The first of
-// these that has a hit decides; nil if none has. Several hits are refused, since nobody can tell which is meant.
-//
-// The looks go out at once and share a connection (HTTP/2), which makes them as fast as a $batch: that would save no quota
-// either (every item counts), and would need its own rules for throttled items.
-func (c *Client) FindGuest(ctx context.Context, email string) (*contractor.Guest, error) {
-	const op = "find guest"
-	email = strings.TrimSpace(email)
-	at := strings.LastIndexByte(email, '@')
-	if at < 1 || at == len(email)-1 {
-		return nil, wrong(op, "this is not an e-mail address")
-	}
-	filters := c.addressFilters(email)
-	hits := make([][]user, len(filters))
-	errs := make([]error, len(filters)+1)
-	var (
-		deleted *contractor.Guest
-		wait    sync.WaitGroup
-	)
-	for i, filter := range filters {
-		wait.Go(func() {
-			hits[i], errs[i] = list[user](ctx, c, read(op, "/users", query("$filter", filter, "$select", userSelect), "User.Read.All"))
-		})
-	}
-	wait.Go(func() { deleted, errs[len(filters)] = c.findDeleted(ctx, email) })
-	wait.Wait()
-	for i := range filters {
-		switch {
-		case errs[i] != nil: // a hit further down must not be taken for the only one
-			return nil, errs[i]
-		case len(hits[i]) > 1:
-			return nil, refused(op, "several accounts have this address; remove it from all but one")
-		case len(hits[i]) == 1:
-			return c.complete(ctx, &hits[i][0])
-		}
-	}
-	return deleted, errs[len(filters)]
-}
-
-// addressFilters are the ways in which an address can belong to a user, likeliest first.
-func (c *Client) addressFilters(email string) []string {
-	upn := guestUPN(email)
-	byUPN := "startswith(userPrincipalName," + quote(upn) + ")"
-	if c.initialDomain != "" {
-		byUPN = "userPrincipalName eq " + quote(upn+c.initialDomain)
-	}
-	return []string{
-		"mail eq " + quote(email),
-		"otherMails/any(m:m eq " + quote(email) + ")",
-		"proxyAddresses/any(p:p eq " + quote("smtp:"+email) + ")",
-		"proxyAddresses/any(p:p eq " + quote("SMTP:"+email) + ")",
-		byUPN,
-	}
-}
-
-// guestUPN is what the UPN of a guest invited at the address begins with.
-func guestUPN(email string) string { return strings.ReplaceAll(email, "@", "_") + "#EXT#@" }
-
-// complete adds the memberships to a user that a search has found.
-func (c *Client) complete(ctx context.Context, u *user) (*contractor.Guest, error) {
-	g := u.guest()
-	held, err := c.memberOf(ctx, u.ID)
-	if err != nil {
-		if status(err) == http.StatusNotFound { // the search index knows it, this replica does not: look again
-			return nil, &contractor.Failure{Op: "find guest", Verdict: contractor.VerdictRetry, Message: "Entra does not agree with itself about this account yet", Cause: err}
-		}
-		return nil, err
-	}
-	g.Privileged = privileged(held)
-	c.vet(g)
-	return g, nil
 }

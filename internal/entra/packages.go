@@ -58,6 +58,7 @@ func governance(op, method, path, query string, body any) *call {
 // billed). Handle is the request's id; the delivery follows, and Access shows it.
 func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (contractor.Receipt, error) {
 	const op = "assign package"
+	defer c.changed(a.GuestID)
 	switch {
 	case a.End.IsZero():
 		return contractor.Receipt{}, wrong(op, "a grant without an end is never made")
@@ -121,6 +122,7 @@ func (c *Client) AssignPackage(ctx context.Context, a contractor.Assignment) (co
 // MovePackage changes the end of an assignment.
 func (c *Client) MovePackage(ctx context.Context, a contractor.Assignment) (contractor.Receipt, error) {
 	const op = "move package"
+	defer c.changed(a.GuestID)
 	if a.End.IsZero() {
 		return contractor.Receipt{}, wrong(op, "a grant without an end is never made")
 	}
@@ -144,6 +146,7 @@ func (c *Client) MovePackage(ctx context.Context, a contractor.Assignment) (cont
 // VerdictRetry, until there is an assignment to remove.
 func (c *Client) UnassignPackage(ctx context.Context, a contractor.Assignment) (contractor.Receipt, error) {
 	const op = "unassign package"
+	defer c.changed(a.GuestID)
 	id, err := c.assignmentID(ctx, op, a)
 	if err != nil {
 		return contractor.Receipt{}, err
@@ -253,6 +256,11 @@ func (c *Client) ReprocessPackage(ctx context.Context, requestID string) (contra
 
 // packages reads the assignments of a guest that have not expired, and the open requests that have no assignment yet.
 func (c *Client) packages(ctx context.Context, guestID string) ([]contractor.PackageAssignment, error) {
+	// Requests first: one that is delivered between the two reads is seen as an assignment then, not overlooked.
+	requests, err := c.openRequests(ctx, guestID)
+	if err != nil {
+		return nil, err
+	}
 	k := governance("read assignments", http.MethodGet, "/assignments", query("$filter", "target/objectId eq "+quote(guestID), "$expand", "target,accessPackage,assignmentPolicy"), nil)
 	k.needs = "EntitlementManagement.Read.All"
 	assigned, err := list[packageAssignment](ctx, c, k)
@@ -269,10 +277,6 @@ func (c *Client) packages(ctx context.Context, guestID string) ([]contractor.Pac
 		out = append(out, contractor.PackageAssignment{
 			PackageID: p.AccessPackage.ID, PolicyID: p.AssignmentPolicy.ID, AssignmentID: p.ID, State: p.State, End: p.Schedule.end(),
 		})
-	}
-	requests, err := c.openRequests(ctx, guestID)
-	if err != nil {
-		return nil, err
 	}
 	for _, q := range requests {
 		if end := q.Schedule.end(); !end.IsZero() && time.Since(end) > overdueRequest {
@@ -291,7 +295,8 @@ const overdueRequest = time.Minute
 
 // openRequests reads the guest's requests for packages that are neither finished nor refused. By which property they can be
 // found is not documented for certain: the requestor of a direct assignment is the person assigned, says the reference, but
-// the target of the assignment is what clients in the field ask for. Both are asked, and one that Graph refuses no more.
+// the target of the assignment is what clients in the field ask for. Both are asked, until the latter has found a direct
+// assignment and so is known to work; one that Graph refuses is asked no more.
 func (c *Client) openRequests(ctx context.Context, guestID string) ([]packageAssignment, error) {
 	var (
 		open    []packageAssignment
@@ -302,6 +307,9 @@ func (c *Client) openRequests(ctx context.Context, guestID string) ([]packageAss
 	for i, property := range []string{"assignment/target/objectId", "requestor/objectId"} {
 		if c.badRequestFilter[i].Load() {
 			continue
+		}
+		if i > 0 && c.targetFilter.Load() {
+			break
 		}
 		k := governance("read package requests", http.MethodGet, "/assignmentRequests", query("$filter", property+" eq "+quote(guestID), "$expand", "accessPackage"), nil)
 		k.needs = "EntitlementManagement.Read.All"
@@ -316,6 +324,9 @@ func (c *Client) openRequests(ctx context.Context, guestID string) ([]packageAss
 		}
 		answers++
 		for _, q := range all {
+			if i == 0 && strings.EqualFold(q.RequestType, "adminAdd") {
+				c.targetFilter.Store(true)
+			}
 			if q.openAdd() && !seen[q.ID] {
 				seen[q.ID] = true
 				open = append(open, q)

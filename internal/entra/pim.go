@@ -177,6 +177,7 @@ func (c *Client) UnassignGroup(ctx context.Context, a contractor.Assignment) (co
 
 // schedule sends one request to PIM. With an error, the receipt is what proves it to be so already, where the error means that.
 func (c *Client) schedule(ctx context.Context, op, action string, a contractor.Assignment) (contractor.Receipt, error) {
+	defer c.changed(a.GuestID)
 	vet := c.ours
 	if action == "adminRemove" {
 		vet = c.plain

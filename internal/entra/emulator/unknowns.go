@@ -44,6 +44,10 @@ type Unknowns struct {
 	// DeletedFilters: deletedItems takes $filter on mail and userPrincipalName (Yes), or
 	// answers 400 to any filter (No).
 	DeletedFilters Choice
+	// OneFilterForAll: GET /users takes a filter that joins conditions on several properties
+	// with "or" (Yes, also what Either means, since the documentation gives such a filter for
+	// finding a guest), or answers 400 (No).
+	OneFilterForAll Choice
 	// DeletedUPNMangled: the UPN of a soft-deleted user is prefixed with its object id
 	// without dashes until it is restored (Yes), or stays (No).
 	DeletedUPNMangled Choice
@@ -74,6 +78,7 @@ func (u Unknowns) settled(d *dice) Unknowns {
 			}
 		}
 	}
+	u.OneFilterForAll = or(u.OneFilterForAll, Yes)
 	u.PIMCapitalised = or(u.PIMCapitalised, Yes)
 	u.RevokeAnswers204 = or(u.RevokeAnswers204, No)
 	u.BatchThrottled424 = or(u.BatchThrottled424, No)

@@ -143,6 +143,9 @@ func (c *call) checkUserFilter(f filterExpr) error {
 	case nil:
 		return nil
 	case boolExpr:
+		if f.or && c.t.cfg.Unknowns.OneFilterForAll == No && slices.ContainsFunc(f.fields(), func(p string) bool { return p != f.fields()[0] }) {
+			return unsupported("Unsupported Query.")
+		}
 		if err := c.checkUserFilter(f.left); err != nil {
 			return err
 		}

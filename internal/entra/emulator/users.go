@@ -54,6 +54,11 @@ func indexed(props map[string]any, add func(string)) {
 			add(name + ":" + lower(v))
 		}
 	}
+	if upn, ok := props["userPrincipalName"].(string); ok {
+		if i := strings.Index(lower(upn), lower(guestMark)); i >= 0 {
+			add(guestMark + lower(upn[:i+len(guestMark)]))
+		}
+	}
 	for _, name := range []string{"otherMails", "proxyAddresses"} {
 		for _, v := range texts(props[name]) {
 			add(name + ":" + lower(v))
@@ -248,12 +253,16 @@ func (t *tenant) activeRows(after int) iter.Seq[row] {
 // candidates is userRows, cut down by what the filter asks for first when that is an
 // address: it spares a walk over every user of the tenant.
 func (t *tenant) candidates(f filterExpr) func(int) iter.Seq[row] {
-	key, ok := lookupKey(f)
-	if !ok {
+	keys := lookupKeys(f)
+	if keys == nil {
 		return t.userRows
 	}
-	found := slices.Clone(t.users.index[key])
+	var found []*user
+	for _, key := range keys {
+		found = append(found, t.users.index[key]...)
+	}
 	slices.SortFunc(found, func(a, b *user) int { return a.ord - b.ord })
+	found = slices.Compact(found)
 	return func(after int) iter.Seq[row] {
 		return func(yield func(row) bool) {
 			for _, u := range found {
@@ -268,25 +277,40 @@ func (t *tenant) candidates(f filterExpr) func(int) iter.Seq[row] {
 	}
 }
 
-// lookupKey finds an indexed equality that every match must satisfy.
-func lookupKey(f filterExpr) (string, bool) {
+// lookupKeys finds indexed equalities of which every match must satisfy one; nil if
+// there are none.
+func lookupKeys(f filterExpr) []string {
 	switch f := f.(type) {
 	case compareExpr:
 		switch f.path {
 		case "mail", "userPrincipalName", "employeeId":
-			return f.path + ":" + lower(f.lit.text), f.op == "eq" && f.lit.kind == litText
+			if f.op == "eq" && f.lit.kind == litText {
+				return []string{f.path + ":" + lower(f.lit.text)}
+			}
+		}
+	case functionExpr:
+		if f.name == "startswith" && f.path == "userPrincipalName" && strings.HasSuffix(f.arg, guestMark) {
+			return []string{guestMark + lower(f.arg)}
 		}
 	case lambdaExpr:
-		if c, ok := f.body.(compareExpr); ok && !f.all && c.op == "eq" && c.path == f.variable && c.lit.kind == litText {
-			return f.path + ":" + lower(c.lit.text), f.path == "otherMails" || f.path == "proxyAddresses"
+		if c, ok := f.body.(compareExpr); ok && !f.all && c.op == "eq" && c.path == f.variable && c.lit.kind == litText &&
+			(f.path == "otherMails" || f.path == "proxyAddresses") {
+			return []string{f.path + ":" + lower(c.lit.text)}
 		}
 	case boolExpr:
-		if !f.or {
-			if key, ok := lookupKey(f.left); ok {
-				return key, true
-			}
-			return lookupKey(f.right)
+		left, right := lookupKeys(f.left), lookupKeys(f.right)
+		switch {
+		case f.or && (left == nil || right == nil):
+			return nil
+		case f.or:
+			return append(left, right...)
+		case left != nil:
+			return left
 		}
+		return right
 	}
-	return "", false
+	return nil
 }
+
+// guestMark is what stands in a guest's user principal name after its address.
+const guestMark = "#EXT#@"
