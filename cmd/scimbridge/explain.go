@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +15,7 @@ import (
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 	"scimbridge/internal/mapper"
+	"scimbridge/internal/scim"
 )
 
 // explanation is why a person holds what it holds, and why not; the form of explain --json.
@@ -26,29 +25,42 @@ type explanation struct {
 	At           time.Time              `json:"at"`
 	Revision     string                 `json:"revision,omitempty"` // of the mapping in force then
 	Loaded       time.Time              `json:"loaded,omitzero"`
+	LoadedBy     string                 `json:"loadedBy,omitempty"`
 	Waits        string                 `json:"waits,omitempty"`
 	Stopped      string                 `json:"stopped,omitempty"`
+	Gaps         []string               `json:"notKnown,omitempty"` // sentences: what is not kept any more
 	Engagements  []explainedEngagement  `json:"engagements"`
 	Entitlements []explainedEntitlement `json:"entitlements"`
-	Holds        []contractor.Hold      `json:"holds,omitempty"`
+	Holds        []contractor.Hold      `json:"holds,omitempty"` // that waited then
+
+	failed string
 }
 
 type explainedEngagement struct {
 	ID         string                 `json:"id"`
 	Vendor     string                 `json:"vendor"`
-	Changed    time.Time              `json:"changedSince,omitzero"` // the record changed after At: what it said then is not kept
-	Aliases    map[string][]string    `json:"aliases,omitempty"`     // where the vendor's section lets a field be read from
-	Resource   json.RawMessage        `json:"resource,omitempty"`    // what the vendor sent, in SCIM's names
+	Since      time.Time              `json:"recordSince"`          // from when on the record was as it is shown
+	Event      int64                  `json:"event,omitempty"`      // of the journal that made it so
+	Until      time.Time              `json:"recordUntil,omitzero"` // when it was next changed; zero: it still is so
+	Sources    []scim.Source          `json:"read"`                 // each field of the record with its place in the vendor's payload
+	Resource   json.RawMessage        `json:"resource,omitempty"`   // what the vendor sent, in SCIM's names
 	Ignored    json.RawMessage        `json:"ignored,omitempty"`
-	Evaluation *contractor.Evaluation `json:"evaluation,omitempty"` // by the record of today
+	Evaluation *contractor.Evaluation `json:"evaluation,omitempty"`
 	zone       *time.Location
 }
 
 type explainedEntitlement struct {
 	Entitlement contractor.Entitlement `json:"entitlement"`
-	Held        *contractor.Holding    `json:"held,omitempty"` // at At; rule and line as last written
+	Held        *db.AccessRow          `json:"held,omitempty"` // as it stood then, by the journal
+	RuleText    string                 `json:"ruleText,omitempty"`
 	WhyNot      []string               `json:"whyNot,omitempty"`
-	Events      []audit.Event          `json:"events"` // what was done about it up to At, with Graph's request ids
+	Events      []explainedEvent       `json:"events"` // what was done about it by then
+}
+
+// explainedEvent is an event with the call to Graph that it tells of.
+type explainedEvent struct {
+	audit.Event
+	Call string `json:"call,omitempty"`
 }
 
 func newExplain(io streams) *cobra.Command {
@@ -59,9 +71,9 @@ func newExplain(io streams) *cobra.Command {
 		Short: "Say why somebody has what they have, and why not",
 		Long: `Say why a person holds, or does not hold, what the mapping can grant: from what the vendor sent, over alias, rule and line of the
 mapping revision in force, to the grant, the call to Graph and its request id. PERSON is an address, or the id of a person, an
-engagement or a guest; ENTITLEMENT a name of the catalog or an id of Entra. With --at for an instant of the past: what was held and
-done comes from the journal and the holdings, rules from the revision in force then. Old values of records are not kept: where a
-record changed since, it says so, and rules are asked with the values of today.
+engagement or a guest; ENTITLEMENT a name of the catalog or an id of Entra. With --at for an instant of the past: the records as
+they were, the mapping in force then, what admins and guards had decided by then, what was held and what was done. Of each
+engagement the last 100 states are kept, until the person is erased; what is not known any more is said.
 
 Exit codes: 0 explained, 1 failed or nobody found.`,
 		Args: cobra.RangeArgs(1, 2),
@@ -69,6 +81,9 @@ Exit codes: 0 explained, 1 failed or nobody found.`,
 			when, err := instantOf(at, time.UTC)
 			if err != nil {
 				return err
+			}
+			if when.After(time.Now()) {
+				return fmt.Errorf("--at %s has not come yet; scimbridge plan and scimbridge try tell what will be", at)
 			}
 			cfg, err := readConfig(file, io)
 			if err != nil {
@@ -79,7 +94,7 @@ Exit codes: 0 explained, 1 failed or nobody found.`,
 				if len(args) == 2 {
 					wanted = args[1]
 				}
-				x, err := explain(cmd.Context(), s, args[0], wanted, when)
+				x, err := explain(cmd.Context(), s, args[0], wanted, when, at != "")
 				if err != nil {
 					return err
 				}
@@ -91,69 +106,34 @@ Exit codes: 0 explained, 1 failed or nobody found.`,
 		},
 	}
 	configFlag(cmd, &file)
-	cmd.Flags().StringVar(&at, "at", "", "for this date or instant; default: now")
+	cmd.Flags().StringVar(&at, "at", "", "for this date or instant (UTC unless it says otherwise); default: now")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-func explain(ctx context.Context, s *db.Store, who, wanted string, at time.Time) (*explanation, error) {
+func explain(ctx context.Context, s *db.Store, who, wanted string, at time.Time, past bool) (*explanation, error) {
 	p, err := s.FindPerson(ctx, who)
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.RevisionAt(ctx, at)
+	x := &explanation{Person: p.ID, Email: p.Email, At: at, Engagements: []explainedEngagement{}, Entitlements: []explainedEntitlement{}}
+	m, err := x.mapping(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	m, problems := mapper.Parse("revision", []byte(r.Text))
-	if err := problems.Err(); err != nil {
-		return nil, fmt.Errorf("the mapping of that time cannot be read by this version: %w", err)
-	}
-	x := &explanation{Person: p.ID, Email: p.Email, At: at, Revision: r.Hash, Loaded: r.Loaded, Waits: p.Held, Engagements: []explainedEngagement{}, Entitlements: []explainedEntitlement{}}
-	if !p.Block.At.IsZero() && !at.Before(p.Block.At) {
-		x.Stopped = "by " + p.Block.By + ": " + p.Block.Reason
-	}
-	if x.Holds, err = s.Holds(ctx, contractor.HoldQuery{Person: p.ID}); err != nil {
-		return nil, err
-	}
-	events, changed, err := history(ctx, s, p.ID, at)
+	then, err := momentOf(ctx, s, p, m, at, past)
 	if err != nil {
 		return nil, err
 	}
-	for i := range p.Engagements {
-		e := &p.Engagements[i]
-		if e.Created.After(at) {
-			continue
-		}
-		x.Engagements = append(x.Engagements, explainEngagement(m, e, at, changed[e.ID]))
+	x.Waits, x.failed, x.Holds, x.Gaps = then.waits, then.failed, then.holds, append(x.Gaps, then.gaps...)
+	if b := then.person.Block; !b.At.IsZero() {
+		x.Stopped = "by " + b.By + ": " + b.Reason
 	}
-	held := map[contractor.EntitlementKey]*contractor.Holding{}
-	for h, err := range s.HoldingsAt(ctx, contractor.HoldingQuery{At: at, Person: p.ID}) {
-		if err != nil {
-			return nil, err
-		}
-		held[h.Holding.Entitlement.Key()] = &h.Holding
+	for i := range then.person.Engagements {
+		x.Engagements = append(x.Engagements, explainEngagement(m, &then.person.Engagements[i], then))
 	}
-	entitlements := m.Catalog()
-	for _, h := range held {
-		if !slices.ContainsFunc(entitlements, func(e contractor.Entitlement) bool { return e.Key() == h.Entitlement.Key() }) {
-			entitlements = append(entitlements, h.Entitlement)
-		}
-	}
-	for _, e := range entitlements {
-		if wanted != "" && !strings.EqualFold(wanted, e.Name) && !strings.EqualFold(wanted, e.ID) {
-			continue
-		}
-		y := explainedEntitlement{Entitlement: e, Held: held[e.Key()], Events: []audit.Event{}}
-		for _, ev := range events {
-			if strings.Contains(ev.Entitlement, e.ID) {
-				y.Events = append(y.Events, ev)
-			}
-		}
-		if y.Held == nil {
-			y.WhyNot = x.whyNot(m, e)
-		}
-		x.Entitlements = append(x.Entitlements, y)
+	if err := x.entitlements(ctx, s, m, then, wanted); err != nil {
+		return nil, err
 	}
 	if wanted != "" && len(x.Entitlements) == 0 {
 		return nil, fmt.Errorf("%q is not in the catalog of the mapping of that time, and is not held", wanted)
@@ -161,37 +141,39 @@ func explain(ctx context.Context, s *db.Store, who, wanted string, at time.Time)
 	return x, nil
 }
 
-// maxHistory bounds the events that are read about one person.
-const maxHistory = 10_000
-
-// history is what the journal says about a person up to an instant, and which records a vendor, or a new mapping, changed after it.
-func history(ctx context.Context, s *db.Store, person string, at time.Time) (events []audit.Event, changed map[string]time.Time, err error) {
-	changed = map[string]time.Time{}
-	for e, err := range s.Journal(ctx, contractor.JournalQuery{Person: person, Limit: maxHistory}) {
-		if err != nil {
-			return nil, nil, err
-		}
-		switch {
-		case !e.Time.After(at):
-			events = append(events, e)
-		case strings.HasPrefix(e.Kind, "engagement.") && changed[e.Engagement].IsZero():
-			changed[e.Engagement] = e.Time
-		}
+// mapping reads the mapping in force at the instant; nil where none was, or this program cannot read it any more.
+func (x *explanation) mapping(ctx context.Context, s *db.Store) (*mapper.Mapping, error) {
+	r, err := s.RevisionAt(ctx, x.At)
+	var ce *contractor.Error
+	switch {
+	case errors.As(err, &ce) && ce.Code == contractor.CodeNotFound:
+		x.Gaps = append(x.Gaps, ce.Message)
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	return events, changed, nil
+	x.Revision, x.Loaded, x.LoadedBy = r.Hash, r.Loaded, r.Who
+	m, problems := mapper.Parse("revision", []byte(r.Text))
+	if problems.Err() != nil {
+		x.Gaps = append(x.Gaps, "this version of scimbridge cannot read the mapping of that time: "+problems[0].Message)
+	}
+	return m, nil
 }
 
-func explainEngagement(m *mapper.Mapping, e *contractor.Engagement, at, changed time.Time) explainedEngagement {
-	then := *e
-	if then.EndedAt.After(at) { // it had not ended yet
-		then.EndedAt = time.Time{}
-		then.Record.Active = true
+func explainEngagement(m *mapper.Mapping, e *contractor.Engagement, then *moment) explainedEngagement {
+	since := then.record.Since[e.ID]
+	x := explainedEngagement{
+		ID: e.ID, Vendor: e.Vendor, Since: since, Event: then.eventAt(e.ID, since), Until: then.record.Until[e.ID], Sources: []scim.Source{},
+		Ignored: e.Unused, Resource: withoutSecret(e.Resource),
 	}
-	ev := m.Evaluate(&then, at)
-	x := explainedEngagement{ID: e.ID, Vendor: e.Vendor, Changed: changed, Ignored: e.Unused, Evaluation: &ev, zone: ev.Period.Zone}
-	x.Resource = withoutSecret(e.Resource)
+	if m == nil {
+		return x
+	}
+	ev := m.Evaluate(e, then.at)
+	x.Evaluation, x.zone = &ev, ev.Period.Zone
 	if v, known := m.Vendor(e.Vendor); known {
-		x.Aliases = v.Aliases
+		r, _ := scim.NewReader(v) // mistakes in aliases are validate's to tell
+		x.Sources = append(x.Sources, r.Sources(e)...)
 	}
 	return x
 }
@@ -212,11 +194,102 @@ func withoutSecret(resource json.RawMessage) json.RawMessage {
 	return b
 }
 
-// whyNot says why an entitlement is not held.
+// entitlements explains everything that the mapping of then could grant, and whatever else was held.
+func (x *explanation) entitlements(ctx context.Context, s *db.Store, m *mapper.Mapping, then *moment, wanted string) error {
+	held := map[contractor.EntitlementKey]*db.AccessRow{}
+	var all []contractor.Entitlement
+	if m != nil {
+		all = m.Catalog()
+	}
+	for h, err := range s.AccessAt(ctx, db.AccessQuery{At: x.At, Person: x.Person}) {
+		if err != nil {
+			return err
+		}
+		e := contractor.Entitlement{Kind: h.Kind, Name: h.Granted, ID: h.GrantedID}
+		held[e.Key()] = &h
+		if !slices.ContainsFunc(all, func(known contractor.Entitlement) bool { return known.Key() == e.Key() }) {
+			all = append(all, e)
+		}
+	}
+	for _, e := range all {
+		if wanted != "" && !strings.EqualFold(wanted, e.Name) && !strings.EqualFold(wanted, e.ID) {
+			continue
+		}
+		y := explainedEntitlement{Entitlement: e, Held: held[e.Key()], Events: []explainedEvent{}}
+		for _, ev := range then.events {
+			if strings.HasSuffix(ev.Entitlement, "("+e.ID+")") || strings.HasSuffix(ev.Entitlement, " "+e.ID) {
+				y.Events = append(y.Events, explainedEvent{ev, callOf(&ev)})
+			}
+		}
+		if y.Held == nil || !x.granted(e.Key()) {
+			y.WhyNot = x.whyNot(m, e)
+		}
+		if y.Held == nil {
+			x.Entitlements = append(x.Entitlements, y)
+			continue
+		}
+		if r, err := s.Revision(ctx, y.Held.Revision); err == nil {
+			y.RuleText = ruleText(r.Text, y.Held.Line)
+		}
+		x.Entitlements = append(x.Entitlements, y)
+	}
+	return nil
+}
+
+// granted reports whether an engagement granted it at the instant.
+func (x *explanation) granted(key contractor.EntitlementKey) bool {
+	for i := range x.Engagements {
+		if ev := x.Engagements[i].Evaluation; ev != nil && slices.ContainsFunc(ev.Grants, func(g contractor.Grant) bool {
+			return g.Entitlement.Key() == key && !x.At.Before(g.Start) && x.At.Before(g.End)
+		}) {
+			return x.Stopped == ""
+		}
+	}
+	return false
+}
+
+// callOf is the call to Graph that an event tells of; "" if it tells of none.
+func callOf(e *audit.Event) string {
+	var told struct{ Call string }
+	_ = json.Unmarshal(e.Detail, &told) // without a detail there is none
+	return told.Call
+}
+
+// maxRuleLines bounds how much of a rule is repeated.
+const maxRuleLines = 12
+
+// ruleText is the rule that begins in a line of a mapping file: up to the next one, or to where its section ends.
+func ruleText(text string, line int) string {
+	lines := strings.Split(text, "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	lines = lines[line-1:]
+	indent := func(s string) int { return len(s) - len(strings.TrimLeft(s, " ")) }
+	end := 1
+	for ; end < len(lines) && end < maxRuleLines; end++ {
+		if l := strings.TrimSpace(lines[end]); l != "" && indent(lines[end]) <= indent(lines[0]) {
+			break
+		}
+	}
+	rule := lines[:end]
+	for len(rule) > 1 && (strings.TrimSpace(rule[len(rule)-1]) == "" || strings.HasPrefix(strings.TrimSpace(rule[len(rule)-1]), "#")) {
+		rule = rule[:len(rule)-1]
+	}
+	for i := range rule {
+		rule[i] = strings.TrimRight(rule[i], " \r")
+	}
+	return strings.Join(rule, "\n")
+}
+
+// whyNot says why an entitlement was not held.
 func (x *explanation) whyNot(m *mapper.Mapping, e contractor.Entitlement) []string {
 	var why []string
 	if x.Stopped != "" {
 		why = append(why, "the person is stopped "+x.Stopped)
+	}
+	if m == nil {
+		return why
 	}
 	rules := m.Granting(e.Key())
 	if len(rules) == 0 {
@@ -232,12 +305,13 @@ func (x *explanation) whyNot(m *mapper.Mapping, e contractor.Entitlement) []stri
 			if g.Entitlement.Key() != e.Key() {
 				continue
 			}
-			if x.At.Before(g.Start) {
+			switch {
+			case x.At.Before(g.Start):
 				why = append(why, name+": it begins at "+inZone(g.Start, x.Engagements[i].zone, "?"))
-			} else if !x.At.Before(g.End) {
+			case !x.At.Before(g.End):
 				why = append(why, name+": it ended at "+inZone(g.End, x.Engagements[i].zone, "?")+" by rule "+g.Rule)
-			} else {
-				why = append(why, name+": rule "+g.Rule+" grants it, and it is not in Entra yet; "+orText(x.Waits, "see scimbridge contractor show"))
+			default:
+				why = append(why, fmt.Sprintf("%s: rule %s (line %d) grants it, and it was not in Entra yet; %s", name, g.Rule, g.Line, x.obstacle()))
 			}
 		}
 		if ev.Status == contractor.StatusHeld || ev.Status == contractor.StatusOffboarding {
@@ -252,57 +326,13 @@ func (x *explanation) whyNot(m *mapper.Mapping, e contractor.Entitlement) []stri
 	return why
 }
 
-func (x *explanation) print(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "person    %s (%s), at %s\nmapping   %.12s, in force since %s\n", x.Email, x.Person, day(x.At), x.Revision, day(x.Loaded))
-	if x.Stopped != "" {
-		fmt.Fprintf(&b, "STOPPED   %s\n", x.Stopped)
+// obstacle is what stood between a grant and Entra.
+func (x *explanation) obstacle() string {
+	switch {
+	case x.Waits != "":
+		return x.Waits
+	case x.failed != "":
+		return "the last try failed: " + x.failed
 	}
-	if x.Waits != "" {
-		fmt.Fprintf(&b, "waits     %s\n", x.Waits)
-	}
-	for _, h := range x.Holds {
-		fmt.Fprintf(&b, "held      number %d: %s\n", h.ID, h.Why)
-	}
-	for i := range x.Engagements {
-		e := &x.Engagements[i]
-		fmt.Fprintf(&b, "\nENGAGEMENT %s of vendor %s\n", e.ID, e.Vendor)
-		if !e.Changed.IsZero() {
-			fmt.Fprintf(&b, "  its record was changed at %s, after that time; the values below are those of today\n", day(e.Changed))
-		}
-		fmt.Fprintf(&b, "  sent      %s\n", e.Resource)
-		for _, f := range slices.Sorted(maps.Keys(e.Aliases)) {
-			fmt.Fprintf(&b, "  alias     %s is read from the first of %s\n", f, strings.Join(e.Aliases[f], ", "))
-		}
-		printEvaluation(&b, e.Evaluation, e.zone)
-		b.WriteString("\nsent and ignored\n")
-		printIgnored(&b, e.Ignored)
-	}
-	for i := range x.Entitlements {
-		x.Entitlements[i].print(&b)
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func (y *explainedEntitlement) print(b *strings.Builder) {
-	fmt.Fprintf(b, "\n%s %s (%s)\n", strings.ToUpper(kindOf(y.Entitlement.Kind)), y.Entitlement.Name, y.Entitlement.ID)
-	if h := y.Held; h != nil {
-		fmt.Fprintf(b, "  held since %s until %s by rule %s, line %d of mapping %.12s, for engagement %s of %s; Entra ends it: %s\n",
-			day(h.Since), day(h.End), h.Rule, h.Line, h.Revision, h.Engagement, h.Vendor, orWord(h.EntraEnd, "no, the bridge does"))
-	} else {
-		b.WriteString("  not held\n")
-	}
-	for _, w := range y.WhyNot {
-		fmt.Fprintf(b, "    %s\n", w)
-	}
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	for _, e := range y.Events {
-		rule := ""
-		if e.Rule != "" {
-			rule = fmt.Sprintf("rule %s, line %d of %.12s", e.Rule, e.Line, e.Revision)
-		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\trequest-id %s\t%s\n", e.Time.Format("2006-01-02 15:04:05"), e.Kind, rule, orText(e.RequestID, "-"), e.Reason)
-	}
-	_ = table.Flush() // a strings.Builder takes everything
+	return "the loop had not come to it; see scimbridge contractor show"
 }

@@ -32,6 +32,7 @@ type tryReport struct {
 	EndNote    string                 `json:"endNote,omitempty"` // why the end is not what was sent
 	Record     *contractor.Record     `json:"record,omitempty"`
 	Aliases    []scim.Alias           `json:"aliases"`
+	Sources    []scim.Source          `json:"read"` // each field with its place in the payload
 	Dates      []scim.Date            `json:"dates"`
 	Ignored    json.RawMessage        `json:"ignored,omitempty"` // sent, and read by nobody
 	Evaluation *contractor.Evaluation `json:"evaluation,omitempty"`
@@ -137,9 +138,15 @@ func readPayload(name string, in io.Reader) ([]byte, error) {
 
 // tryPayload is pure: the same mapping, body and instant give the same report.
 func tryPayload(m *mapper.Mapping, v *contractor.Vendor, body []byte, now time.Time) *tryReport {
-	r := &tryReport{Vendor: v.Name, At: now, Revision: m.Revision(), Aliases: []scim.Alias{}, Dates: []scim.Date{}}
+	r := &tryReport{Vendor: v.Name, At: now, Revision: m.Revision(), Aliases: []scim.Alias{}, Sources: []scim.Source{}, Dates: []scim.Date{}}
 	n, err := scim.Normalise(v, body)
 	r.Aliases, r.Dates, r.Ignored, r.TestUser = append(r.Aliases, n.Aliases...), append(r.Dates, n.Dates...), n.Unused, n.Test
+	for _, s := range n.Sources {
+		if s.Alias && !slices.ContainsFunc(r.Aliases, func(a scim.Alias) bool { return a.Field == s.Field }) {
+			r.Aliases = append(r.Aliases, scim.Alias{Field: s.Field, Path: s.Path})
+		}
+	}
+	r.Sources = append(r.Sources, n.Sources...)
 	if n.Resource != nil {
 		n.Record.SecurityID = hidden(n.Record.SecurityID)
 		r.Record = &n.Record
@@ -196,6 +203,8 @@ func (r *tryReport) print(w io.Writer) error {
 	if len(r.Aliases) == 0 {
 		b.WriteString("  none: every value came under its own name\n")
 	}
+	b.WriteString("\nread from what was sent\n")
+	printSources(&b, r.Sources)
 	fmt.Fprintf(&b, "\ndates understood (zone %s)\n", orText(r.Zone, "of the vendor"))
 	for _, d := range r.Dates {
 		fmt.Fprintf(&b, "  %s %q means %s\n", d.Field, d.Sent, inZone(d.Means, r.zone, "open ended"))

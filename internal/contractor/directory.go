@@ -71,6 +71,7 @@ func (a Access) Empty() bool {
 
 // Receipt is the proof of one change in Entra.
 type Receipt struct {
+	Call            string    // method and path, ids as {id}: "POST /groups/{id}/members/$ref"
 	RequestID       string    // Graph's request-id
 	ClientRequestID string    // ours
 	ServerTime      time.Time // Date header

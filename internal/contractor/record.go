@@ -65,21 +65,22 @@ type Engagement struct {
 	Vendor string `json:"vendor"`
 	Person string `json:"person"` // Person.ID; "" for a test user, which never reaches Entra
 
-	Record    Record          `json:"record"`
-	Resource  json.RawMessage `json:"-"`                     // the SCIM resource, in the form the SCIM door renders from; opaque to everybody else
-	Unused    json.RawMessage `json:"unused,omitempty"`      // what the vendor sent and nobody reads, as JSON; nil if nothing
-	Version   int64           `json:"version"`               // grows with every change of Resource or Standing; the ETag
-	Created   time.Time       `json:"created"`               //
-	Modified  time.Time       `json:"modified"`              // last change of Resource or Standing
-	EndSetAt  time.Time       `json:"endSetAt,omitzero"`     // when the vendor last moved the end (date, active, DELETE): an end set long before it passes was known in advance
-	EndedAt   time.Time       `json:"endedAt,omitzero"`      // active:false or DELETE arrived: the engagement ends at this instant at the latest; zero while active
-	Deleted   bool            `json:"deleted,omitempty"`     // DELETE arrived: a tombstone, invisible to the vendor
-	Test      bool            `json:"test,omitempty"`        // a vendor's test user: answered as SCIM, never sent to Entra
-	Standing  Standing        `json:"standing"`              // what the bridge says about it, read-only for the vendor
-	Extended  Extension       `json:"-"`                     // by an admin; zero: none
-	Stopped   Block           `json:"-"`                     // by its sponsor: it ends at Stopped.At at the latest, whatever its vendor sends; zero: none
-	KeptUntil time.Time       `json:"-"`                     // the end in force while a newer one is held; zero: none. Set by the loop, never stored
-	PrevEnd   time.Time       `json:"extendedFrom,omitzero"` // the effective end before the last change of it by the vendor
+	Record    Record            `json:"record"`
+	Resource  json.RawMessage   `json:"-"`                     // the SCIM resource, in the form the SCIM door renders from; opaque to everybody else
+	Unused    json.RawMessage   `json:"unused,omitempty"`      // what the vendor sent and nobody reads, as JSON; nil if nothing
+	Aliased   map[string]string `json:"aliased,omitempty"`     // fields of Record that came under a name no schema declares: field -> path as sent; nil if none
+	Version   int64             `json:"version"`               // grows with every change of Resource or Standing; the ETag
+	Created   time.Time         `json:"created"`               //
+	Modified  time.Time         `json:"modified"`              // last change of Resource or Standing
+	EndSetAt  time.Time         `json:"endSetAt,omitzero"`     // when the vendor last moved the end (date, active, DELETE): an end set long before it passes was known in advance
+	EndedAt   time.Time         `json:"endedAt,omitzero"`      // active:false or DELETE arrived: the engagement ends at this instant at the latest; zero while active
+	Deleted   bool              `json:"deleted,omitempty"`     // DELETE arrived: a tombstone, invisible to the vendor
+	Test      bool              `json:"test,omitempty"`        // a vendor's test user: answered as SCIM, never sent to Entra
+	Standing  Standing          `json:"standing"`              // what the bridge says about it, read-only for the vendor
+	Extended  Extension         `json:"-"`                     // by an admin; zero: none
+	Stopped   Block             `json:"-"`                     // by its sponsor: it ends at Stopped.At at the latest, whatever its vendor sends; zero: none
+	KeptUntil time.Time         `json:"-"`                     // the end in force while a newer one is held; zero: none. Set by the loop, never stored
+	PrevEnd   time.Time         `json:"extendedFrom,omitzero"` // the effective end before the last change of it by the vendor
 }
 
 // Status is the bridge's word on an engagement (the extension's read-only "status").

@@ -172,13 +172,13 @@ func (t *tx) insertEngagement(e *contractor.Engagement, row *engagementRow, ord 
 	res, err := t.exec(`INSERT INTO engagements (id, vendor, ord, person, deleted, test,
 			user_key, external_id, email_key, other_keys, worker_id, end_date, active,
 			version, created, modified, end_set_at, ended_at, prev_end, status, start_at, end_at,
-			standing, record, resource, unused)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			standing, record, resource, unused, aliased)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.ID, e.Vendor, ord, nullable(e.Person), boolean(e.Deleted), boolean(e.Test),
 		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerID), nullable(row.endDate), boolean(row.active),
 		e.Version, e.Created.UnixMicro(), e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd),
 		string(e.Standing.Status), micros(e.Standing.EffectiveStart), micros(e.Standing.EffectiveEnd),
-		row.standing, row.record, row.resource, row.unused)
+		row.standing, row.record, row.resource, row.unused, row.aliased)
 	if err != nil {
 		return err
 	}
@@ -204,16 +204,19 @@ func (t *tx) insertEmails(seq int64, emails string) error {
 // revive makes a tombstone the engagement, under its old id and behind the versions it had, so that no ETag comes twice.
 func (t *tx) revive(e *contractor.Engagement, row *engagementRow, ord int64, dead *deadEngagement) error {
 	e.ID, e.Version = dead.id, max(e.Version, dead.version+1)
+	if err := t.keepVersion(dead.seq, e.Version, e.Person); err != nil {
+		return err
+	}
 	_, err := t.exec(`UPDATE engagements SET ord = ?, person = ?, deleted = ?, test = ?,
 			user_key = ?, external_id = ?, email_key = ?, other_keys = ?, worker_id = ?, end_date = ?, active = ?,
 			version = ?, created = ?, modified = ?, end_set_at = ?, ended_at = ?, prev_end = ?, status = ?, start_at = ?, end_at = ?,
-			standing = ?, record = ?, resource = ?, unused = ?
+			standing = ?, record = ?, resource = ?, unused = ?, aliased = ?
 		WHERE seq = ?`,
 		ord, nullable(e.Person), boolean(e.Deleted), boolean(e.Test),
 		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerID), nullable(row.endDate), boolean(row.active),
 		e.Version, e.Created.UnixMicro(), e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd),
 		string(e.Standing.Status), micros(e.Standing.EffectiveStart), micros(e.Standing.EffectiveEnd),
-		row.standing, row.record, row.resource, row.unused, dead.seq)
+		row.standing, row.record, row.resource, row.unused, row.aliased, dead.seq)
 	if err != nil {
 		return err
 	}

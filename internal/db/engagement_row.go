@@ -18,6 +18,7 @@ type engagementRow struct {
 	record   string
 	resource string
 	unused   any
+	aliased  any
 }
 
 // encodeEngagement refuses what cannot be stored, and works out the columns.
@@ -51,6 +52,13 @@ func encodeEngagement(e *contractor.Engagement, now time.Time) (*engagementRow, 
 	}
 	if len(e.Unused) > 0 {
 		row.unused = string(e.Unused)
+	}
+	if len(e.Aliased) > 0 {
+		aliased, err := json.Marshal(e.Aliased)
+		if err != nil {
+			return nil, err
+		}
+		row.aliased = string(aliased)
 	}
 	return row, nil
 }
@@ -99,7 +107,7 @@ func hasPassed(end, zone string, now time.Time) bool {
 const (
 	listedColumns = `e.id, e.vendor, e.person, e.deleted, e.test, e.version, e.created, e.modified,
 	e.end_set_at, e.ended_at, e.prev_end, e.standing, e.resource, e.unused`
-	engagementColumns = listedColumns + `, e.record`
+	engagementColumns = listedColumns + `, e.aliased, e.record`
 )
 
 // engagementScan holds one row while it is read.
@@ -107,7 +115,7 @@ type engagementScan struct {
 	person                                      sql.NullString
 	created, modified, endSet, endedAt, prevEnd instant
 	standing, record, resource                  string
-	unused                                      sql.NullString
+	unused, aliased                             sql.NullString
 }
 
 // listed lists where the columns of listedColumns go.
@@ -118,7 +126,7 @@ func (s *engagementScan) listed(e *contractor.Engagement) []any {
 
 // dest lists where the columns of engagementColumns go.
 func (s *engagementScan) dest(e *contractor.Engagement) []any {
-	return append(s.listed(e), &s.record)
+	return append(s.listed(e), &s.aliased, &s.record)
 }
 
 // fill decodes what was read. Without the record, decoding costs almost nothing.
@@ -133,6 +141,11 @@ func (s *engagementScan) fill(e *contractor.Engagement, withRecord bool) error {
 	var err error
 	if e.Standing, err = decodeStanding(e.ID, s.standing); err != nil {
 		return err
+	}
+	if s.aliased.Valid {
+		if err := json.Unmarshal([]byte(s.aliased.String), &e.Aliased); err != nil {
+			return fmt.Errorf("engagement %s: the names of its fields cannot be read: %w", e.ID, err)
+		}
 	}
 	if withRecord {
 		e.Record, err = decodeRecord(e.ID, s.record)

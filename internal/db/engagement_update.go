@@ -91,6 +91,9 @@ func (t *tx) update(e *contractor.Engagement, row *engagementRow, event *audit.E
 			return err
 		}
 	}
+	if err := t.keepVersion(old.seq, e.Version, e.Person); err != nil {
+		return err
+	}
 	if err := t.replaceEngagement(e, row, old); err != nil {
 		return t.conflict(e, row, err)
 	}
@@ -123,8 +126,8 @@ func (t *tx) relink(e *contractor.Engagement, row *engagementRow, old *storedEng
 // every column that a statement names.
 func (t *tx) replaceEngagement(e *contractor.Engagement, row *engagementRow, old *storedEngagement) error {
 	var set strings.Builder
-	set.WriteString(`UPDATE engagements SET version = ?, modified = ?, end_set_at = ?, ended_at = ?, prev_end = ?, record = ?, resource = ?, unused = ?`)
-	args := []any{e.Version, e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd), row.record, row.resource, row.unused}
+	set.WriteString(`UPDATE engagements SET version = ?, modified = ?, end_set_at = ?, ended_at = ?, prev_end = ?, record = ?, resource = ?, unused = ?, aliased = ?`)
+	args := []any{e.Version, e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd), row.record, row.resource, row.unused, row.aliased}
 	for _, c := range [...]struct {
 		column   string
 		old, new any
@@ -178,6 +181,9 @@ func (t *tx) bury(vendor, id string, version int64, now time.Time, event *audit.
 	endedAt, endSetAt := old.endedAt.Time, old.endSetAt.Time
 	if endedAt.IsZero() || endedAt.After(now) {
 		endedAt, endSetAt = now, now
+	}
+	if err := t.keepVersion(old.seq, old.version+1, old.person.String); err != nil {
+		return err
 	}
 	_, err = t.exec(`UPDATE engagements SET deleted = 1, version = version + 1, modified = ?, ended_at = ?, end_set_at = ? WHERE seq = ?`,
 		now.UnixMicro(), endedAt.UnixMicro(), micros(endSetAt), old.seq)

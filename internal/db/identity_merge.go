@@ -59,6 +59,7 @@ func (t *tx) merge(actor audit.Actor, a, b mergeSide, reason string) error {
 		query string
 		args  []any
 	}{
+		{`UPDATE engagement_versions SET person = ?1 WHERE person = ?2 AND engagement IN (SELECT seq FROM engagements WHERE person = ?2)`, []any{a.id, b.id}},
 		{`UPDATE engagements SET person = ?1 WHERE person = ?2`, []any{a.id, b.id}},
 		{`UPDATE persons SET email_key = 'merged:' || id, rev = rev + 1 WHERE id = ?`, []any{b.id}},
 		{`UPDATE persons SET email = ?2, email_key = ?3, rev = rev + 1 WHERE id = ?1`, []any{a.id, email, key}},
@@ -168,7 +169,14 @@ func (t *tx) split(p *contractor.Person, key, email string) (person string, err 
 		if contractor.EmailKey(e.Record.Email) != key {
 			continue
 		}
-		if _, err := t.exec(`UPDATE engagements SET person = ? WHERE id = ? AND person = ?`, person, e.ID, p.ID); err != nil {
+		var seq int64
+		if err := t.row(`SELECT seq FROM engagements WHERE id = ?`, []any{e.ID}, &seq); err != nil {
+			return "", err
+		}
+		if err := t.keepVersion(seq, e.Version, person); err != nil {
+			return "", err
+		}
+		if _, err := t.exec(`UPDATE engagements SET person = ? WHERE seq = ? AND person = ?`, person, seq, p.ID); err != nil {
 			return "", err
 		}
 	}

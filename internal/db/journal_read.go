@@ -114,7 +114,7 @@ func journalQuery(q contractor.JournalQuery, after int64, limit int) (string, []
 	return b.String(), append(args, limit)
 }
 
-// ErasePersonal erases what can name a person for good: the personal fields of the journal's events about it and, once its
+// ErasePersonal erases what can name a person for good: the personal fields of the journal's events about it, what its records said before and, once its
 // guest is gone and its engagements are deleted, its records and its address. The chain stays whole. It answers how many events
 // lost their personal fields.
 func (s *Store) ErasePersonal(ctx context.Context, actor audit.Actor, person, reason string) (events int64, err error) {
@@ -132,6 +132,9 @@ func (s *Store) ErasePersonal(ctx context.Context, actor audit.Actor, person, re
 		}
 		var open int
 		if err := t.row(`SELECT count(*) FROM engagements WHERE person = ? AND deleted = 0`, []any{person}, &open); err != nil {
+			return err
+		}
+		if err := t.eraseVersions(person); err != nil {
 			return err
 		}
 		scope := "journal"
@@ -156,7 +159,7 @@ func (t *tx) eraseRecords(person string) error {
 	for _, erase := range [...]string{
 		`DELETE FROM engagement_emails WHERE engagement IN (SELECT seq FROM engagements WHERE person = ?)`,
 		`UPDATE engagements SET user_key = 'erased:' || id, external_id = NULL, email_key = NULL, other_keys = NULL, worker_id = NULL,
-			record = '{}', resource = '{}', unused = NULL WHERE person = ?`,
+			record = '{}', resource = '{}', unused = NULL, aliased = NULL WHERE person = ?`,
 		`UPDATE persons SET email = '', email_key = 'erased:' || id WHERE id = ?`,
 	} {
 		if _, err := t.exec(erase, person); err != nil {

@@ -33,8 +33,11 @@ func (s *Store) UpdateRecord(ctx context.Context, e contractor.Engagement, now t
 		if err := t.relink(&e, row, old); err != nil {
 			return err
 		}
-		_, err = t.exec(`UPDATE engagements SET person = ?, test = ?, end_set_at = ?, ended_at = ?, prev_end = ?, record = ?, unused = ? WHERE seq = ?`,
-			nullable(e.Person), boolean(e.Test), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd), row.record, row.unused, old.seq)
+		if err := t.keepVersion(old.seq, old.version, e.Person); err != nil {
+			return err
+		}
+		_, err = t.exec(`UPDATE engagements SET person = ?, test = ?, end_set_at = ?, ended_at = ?, prev_end = ?, record = ?, unused = ?, aliased = ? WHERE seq = ?`,
+			nullable(e.Person), boolean(e.Test), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd), row.record, row.unused, row.aliased, old.seq)
 		if err != nil {
 			return err
 		}

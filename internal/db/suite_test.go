@@ -58,6 +58,7 @@ func TestSQLite(t *testing.T) {
 		"Admin":       testAdmin,
 		"Identity":    testIdentity,
 		"NoRehire":    testNoRehire,
+		"Versions":    testVersions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

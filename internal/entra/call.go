@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -152,7 +153,7 @@ func repeatIn(k *call, f *contractor.Failure, ex *exchange, try int) (time.Durat
 
 // attempt sends the call once, when the budget lets it.
 func (c *Client) attempt(ctx context.Context, k *call, body []byte) (*exchange, error) {
-	ex := &exchange{id: uuid.NewString(), body: body}
+	ex := &exchange{id: uuid.NewString(), call: k.method + " " + withoutIDs(k.path), body: body}
 	u, err := c.address(k)
 	if err != nil {
 		return ex, err
@@ -259,7 +260,7 @@ func list[T any](ctx context.Context, c *Client, k *call) ([]T, error) {
 
 // receipt is the proof of a change.
 func receipt(ex *exchange) contractor.Receipt {
-	r := contractor.Receipt{RequestID: header(ex, "request-id"), ClientRequestID: ex.id}
+	r := contractor.Receipt{Call: ex.call, RequestID: header(ex, "request-id"), ClientRequestID: ex.id}
 	if t, err := http.ParseTime(header(ex, "Date")); err == nil {
 		r.ServerTime = t
 	}
@@ -280,4 +281,17 @@ func proven(r contractor.Receipt, err error) (contractor.Receipt, error) {
 		return contractor.Receipt{}, err
 	}
 	return r, nil
+}
+
+var idInPath = regexp.MustCompile(`[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}`)
+
+// withoutIDs is a path that names a kind of call, not whom it was about: whatever could be an id or a name becomes {id}.
+func withoutIDs(path string) string {
+	parts := strings.Split(path, "/")
+	for i, p := range parts {
+		if idInPath.MatchString(p) || strings.ContainsAny(p, "@%'") {
+			parts[i] = "{id}"
+		}
+	}
+	return strings.Join(parts, "/")
 }

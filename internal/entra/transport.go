@@ -35,6 +35,7 @@ var (
 // successes lose the headers.
 type exchange struct {
 	id     string // client-request-id
+	call   string // method and path, without ids
 	body   []byte // as sent
 	bearer string // Authorization as sent
 

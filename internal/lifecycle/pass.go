@@ -3,6 +3,7 @@ package lifecycle
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -230,6 +231,12 @@ func (ps *pass) actor() audit.Actor {
 
 func proven(e audit.Event, r contractor.Receipt) audit.Event {
 	e.RequestID, e.ClientID = r.RequestID, r.ClientRequestID
+	if r.Call != "" {
+		told := map[string]any{}
+		_ = json.Unmarshal(e.Detail, &told) // none yet, or an object of ours
+		told["call"] = r.Call
+		e.Detail = detail(told)
+	}
 	if r.AlreadySo {
 		e.Reason += " (Entra had it so already)"
 	}

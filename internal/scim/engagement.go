@@ -55,6 +55,7 @@ func (d *draft) settle(e *contractor.Engagement, now time.Time) error {
 		return err
 	}
 	e.Unused = d.unusedJSON()
+	e.Aliased = d.aliased(e.Aliased, &was, &e.Record)
 	e.Resource = d.stored(e.ID)
 	if len(e.Resource) > resourceLimit {
 		return contractor.Errorf(contractor.CodeTooLarge, "the resource would be larger than %d bytes", resourceLimit)

@@ -18,6 +18,7 @@ type intake struct {
 	names  *names
 	unused value             // object
 	found  map[string]source // by record field: the best undeclared value that an alias names
+	direct []Alias           // values that a PATCH wrote under an alias's path
 }
 
 // source is an undeclared value that an alias names.

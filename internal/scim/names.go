@@ -23,6 +23,7 @@ type compiledField struct {
 	field
 	target  target   // where an alias's value is kept
 	targets []target // declared sources, first non-empty wins
+	paths   []string // of targets, as written
 }
 
 type named struct {
@@ -75,14 +76,14 @@ func (n *names) source(c *compiledField, s string, rank int) error {
 		}
 		// What an undeclared source says is kept at the field's own place: that place now ranks as high.
 		if !slices.ContainsFunc(c.targets, func(t target) bool { return sameTarget(&t, &c.target) }) {
-			c.targets = append(c.targets, c.target)
+			c.targets, c.paths = append(c.targets, c.target), append(c.paths, longPath(c.place))
 		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("vendor %s: alias of %s: %w", n.vendor.Name, c.name, err)
 	}
 	if !slices.ContainsFunc(c.targets, func(t target) bool { return sameTarget(&t, &tg) }) {
-		c.targets = append(c.targets, tg)
+		c.targets, c.paths = append(c.targets, tg), append(c.paths, s)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ type Normalised struct {
 	Record   contractor.Record
 	Resource json.RawMessage // canonical: declared attributes by their declared names, without id, meta and what the bridge adds
 	Aliases  []Alias         // values found under other names than the schema's
+	Sources  []Source        // where each field of Record stands in what was sent
 	Dates    []Date          // what the dates mean
 	Unused   json.RawMessage // what was sent and nobody reads, by path; nil if nothing
 	Test     bool            // a test user of the vendor: answered as SCIM, never sent to Entra
@@ -65,7 +66,7 @@ func (r *Reader) Normalise(body []byte) (Normalised, error) {
 		return Normalised{}, err
 	}
 	v := r.names.vendor
-	out := Normalised{Record: d.record(), Resource: d.stored(""), Aliases: d.aliases, Unused: d.unusedJSON()}
+	out := Normalised{Record: d.record(), Resource: d.stored(""), Aliases: d.aliases, Sources: d.sources(nil), Unused: d.unusedJSON()}
 	out.Test = v.IsTestUser(out.Record.UserName)
 	out.Dates, err = dates(v, &out.Record)
 	switch {
@@ -85,7 +86,9 @@ func (r *Reader) Rederive(e contractor.Engagement) (contractor.Engagement, error
 	if err != nil {
 		return e, err
 	}
+	was := e.Record
 	e.Record = d.record()
+	e.Aliased = d.aliased(e.Aliased, &was, &e.Record)
 	e.Test = r.names.vendor.IsTestUser(e.Record.UserName)
 	if e.Test {
 		return e, nil
@@ -103,6 +106,7 @@ type draft struct {
 	unused  value
 	aliases []Alias
 	active  bool // "active" was sent
+	whole   bool // everything was sent, not a change of what is stored
 }
 
 // read takes a whole resource (POST, PUT).
@@ -118,7 +122,7 @@ func read(n *names, sent *value) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &draft{n: n, root: root}
+	d := &draft{n: n, root: root, whole: true}
 	d.root.drop("schemas")
 	if err := d.adopt(in); err != nil {
 		return nil, err

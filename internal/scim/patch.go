@@ -80,6 +80,9 @@ func (p *patcher) named(verb, path string, v *value, lenient bool) error {
 	tg, err := parsePath(path, p.in.t, pathLimits())
 	if errors.Is(err, errNoAttribute) {
 		if field, _, ok := p.in.names.alias(path); ok {
+			if verb != opRemove {
+				p.in.direct = append(p.in.direct, Alias{field, path})
+			}
 			return p.run(verb, p.in.names.fields[p.in.names.byName[field]].target, v, true)
 		}
 		if lenient || isURN(path) {

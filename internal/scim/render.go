@@ -68,7 +68,7 @@ func recall(n *names, e *contractor.Engagement) (*draft, error) {
 	if err := d.adopt(in); err != nil {
 		return nil, err
 	}
-	d.unused, d.aliases = in.unused, nil
+	d.unused = in.unused
 	return d, nil
 }
 

@@ -155,7 +155,7 @@ func (k *call) patching(id string, sent *value) (change, error) {
 				return nil, err
 			}
 		}
-		d := &draft{n: k.names, root: p.root}
+		d := &draft{n: k.names, root: p.root, aliases: in.direct}
 		if err := d.adopt(in); err != nil {
 			return nil, err
 		}
