@@ -70,17 +70,14 @@ type Event struct {
 // Genesis is the Prev of the first event.
 const Genesis = "0000000000000000000000000000000000000000000000000000000000000000"
 
-// Leaf is the canonical form of the event that is hashed: its JSON, with Prev, without Hash and without what can be erased.
-func (e *Event) Leaf() ([]byte, error) {
-	b, err := json.Marshal(e)
-	if err != nil {
-		return nil, fmt.Errorf("journal event %d cannot be written as JSON: %w", e.Seq, err)
-	}
-	return b, nil
-}
-
 // Seal links the event behind prev and computes its hashes. Seq and Time must be set; Salt must be set where Personal is.
 func (e *Event) Seal(prev string) error {
+	_, err := e.SealLeaf(prev)
+	return err
+}
+
+// SealLeaf seals the event and returns its Leaf.
+func (e *Event) SealLeaf(prev string) ([]byte, error) {
 	e.Time = e.Time.UTC().Truncate(time.Microsecond)
 	e.Prev = prev
 	if e.Personal != nil {
@@ -88,10 +85,10 @@ func (e *Event) Seal(prev string) error {
 	}
 	leaf, err := e.Leaf()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	e.Hash = HashLeaf(leaf)
-	return nil
+	return leaf, nil
 }
 
 // HashLeaf is the hash by which the next event names this one.

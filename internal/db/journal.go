@@ -32,10 +32,7 @@ func (t *tx) append(e *audit.Event) error {
 			return err
 		}
 	}
-	if err := e.Seal(t.head.hash); err != nil {
-		return err
-	}
-	leaf, err := e.Leaf()
+	leaf, err := e.SealLeaf(t.head.hash)
 	if err != nil {
 		return err
 	}
