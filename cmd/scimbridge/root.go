@@ -43,11 +43,17 @@ func run(ctx context.Context, args []string, io streams) int {
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
+	// What fails before a command's own work has begun is the command line: arguments, flags that must be there.
+	began := false
+	notice(root, &began)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
 	code := exitError
+	if !began {
+		code = exitUsage
+	}
 	if ce, ok := errors.AsType[*codeError](err); ok {
 		code = ce.code
 	}
@@ -55,6 +61,19 @@ func run(ctx context.Context, args []string, io streams) int {
 		fmt.Fprintln(io.err, "scimbridge: "+msg)
 	}
 	return code
+}
+
+// notice makes a command and those below it say that their work began.
+func notice(cmd *cobra.Command, began *bool) {
+	if work := cmd.RunE; work != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*began = true
+			return work(cmd, args)
+		}
+	}
+	for _, c := range cmd.Commands() {
+		notice(c, began)
+	}
 }
 
 func newRoot(io streams) *cobra.Command {
@@ -79,6 +98,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.AddCommand(newDNR(io))
 	root.AddCommand(newPolicy(io), newAlarm(io), newActivity(io))
 	root.AddCommand(newDrift(io), newOrphans(io))
+	root.AddCommand(newBackup(io), newRestore(io))
 	return root
 }
 

@@ -66,8 +66,8 @@ func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error
 	return do(store)
 }
 
-// giveToFolder hands a database that root has just made to the owner of its folder: root's first vendor add must not leave a
-// file that the daemon's user cannot write.
+// giveToFolder hands a database that root has just made to the owner of its folder: root's first vendor add, or a restore,
+// must not leave a file that the daemon's user cannot write.
 func giveToFolder(path string) error {
 	info, err := os.Stat(filepath.Dir(path))
 	if err != nil || os.Geteuid() != 0 {
@@ -77,7 +77,7 @@ func giveToFolder(path string) error {
 	if !ok || owner.Uid == 0 {
 		return nil
 	}
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
 		if err := os.Chown(path+suffix, int(owner.Uid), int(owner.Gid)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("the new database cannot be given to the owner of its folder; chown it yourself: %w", err)
 		}

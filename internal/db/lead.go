@@ -15,8 +15,10 @@ import (
 // Lead makes this process the one that runs the loop on the database. A second one is refused at once: two loops would each
 // believe in a write quota of their own. The lock dies with the process. Writers that are no loop, such as the command line,
 // need no lead. release gives it up; calling it again does nothing.
-func (s *Store) Lead(_ context.Context) (release func(), err error) {
-	path := s.path + ".lock"
+func (s *Store) Lead(_ context.Context) (release func(), err error) { return lead(s.path) }
+
+func lead(database string) (release func(), err error) {
+	path := database + ".lock"
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the lock of the database cannot be opened; let the service's user write to %s: %w", path, err)
@@ -28,7 +30,7 @@ func (s *Store) Lead(_ context.Context) (release func(), err error) {
 		if n, _ := f.ReadAt(b, 0); n > 0 {
 			holder += " (process " + strings.TrimSpace(string(b[:n])) + ")"
 		}
-		return nil, errors.Join(fmt.Errorf("%s serves the database %s already; stop it first, or give this one a database of its own", holder, s.path), f.Close())
+		return nil, errors.Join(fmt.Errorf("%s serves the database %s already; stop it first, or give this one a database of its own", holder, database), f.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())

@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -53,12 +55,52 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
 	}
+	return migrateTo(ctx, conn, path, known)
+}
+
+func migrateTo(ctx context.Context, conn *sql.Conn, path string, known []migration) error {
+	if err := keepBefore(ctx, conn, path, known); err != nil {
+		return err
+	}
 	for {
 		done, err := migrateOne(ctx, conn, path, known)
 		if err != nil || done {
 			return err
 		}
 	}
+}
+
+// keepBefore keeps a copy of a database of an older schema, before the first migration touches it, as PATH.before-NNNN, named
+// after that migration: the way back, should the new version disappoint. It is left to the admin to delete.
+func keepBefore(ctx context.Context, conn *sql.Conn, path string, known []migration) error {
+	var number int
+	err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'`).Scan(&number)
+	if err == nil && number > 0 {
+		err = conn.QueryRowContext(ctx, `SELECT count(*) FROM migrations`).Scan(&number)
+	}
+	if err != nil {
+		return openError(path, err)
+	}
+	if number == 0 || number >= len(known) {
+		return nil
+	}
+	kept := fmt.Sprintf("%s.before-%04d", path, known[number].number)
+	if _, err := os.Stat(kept); err == nil {
+		return nil // an earlier try made it
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(kept)+".*") // mode 0600
+	if err != nil {
+		return openError(path, fmt.Errorf("keep a copy before the upgrade: %w", err))
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // renamed by then, if all went well
+	_, err = conn.ExecContext(ctx, `VACUUM INTO ?`, f.Name())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), kept)
+	}
+	if err != nil {
+		return openError(path, fmt.Errorf("keep a copy before the upgrade, which needs as much room as the database has: %w", err))
+	}
+	return nil
 }
 
 func migrateOne(ctx context.Context, conn *sql.Conn, path string, known []migration) (done bool, err error) {
