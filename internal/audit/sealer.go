@@ -28,8 +28,9 @@ func (b *BrokenHistory) Error() string {
 		return fmt.Sprintf("the journal has %d events, but a checkpoint over %d was signed: the database was rolled back. "+
 			"If a backup was restored on purpose, begin a new log with scimbridge audit rekey --reason …", b.Now.Size, b.Signed.Size)
 	}
-	return fmt.Sprintf("the first %d events are not those that were signed: the journal was changed. "+
-		"Find out where with scimbridge audit verify; keep the database as evidence", b.Signed.Size)
+	return fmt.Sprintf("the first %d events are not those that were signed: the journal was changed, or a backup was restored and went on. "+
+		"Find out where with scimbridge audit verify, and keep the database as evidence; if a backup was restored on purpose, "+
+		"begin a new log with scimbridge audit rekey --reason …", b.Signed.Size)
 }
 
 // Seal signs a checkpoint if it continues the one signed last; *BrokenHistory if it does not. Nothing new to sign gives the last
