@@ -90,15 +90,38 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &codeError{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(
-		newDemo(io), newServe(io), newValidate(io), newVendor(io), newContractor(io), newHold(io), newAudit(io), newReport(io), newStatus(io), newDoctor(io), newReload(io), newEmulator(io), newVersion(io),
+	root.AddCommand( // a line each, by name
+		newActivity(io),
+		newAlarm(io),
+		newApply(io),
+		newAttest(io),
+		newAudit(io),
+		newBackup(io),
+		newContractor(io),
+		newDNR(io),
+		newDemo(io),
+		newDoctor(io),
+		newDrift(io),
+		newEmulator(io),
+		newExplain(io),
+		newHold(io),
+		newMan(io),
+		newMapping(io),
+		newOrphans(io),
+		newPlan(io),
+		newPolicy(io),
+		newReload(io),
+		newReport(io),
+		newRestore(io),
+		newSchema(io),
+		newServe(io),
+		newSponsor(io),
+		newStatus(io),
+		newTry(io),
+		newValidate(io),
+		newVendor(io),
+		newVersion(io),
 	)
-	root.AddCommand(newTry(io), newSchema(io), newPlan(io), newApply(io), newExplain(io), newMapping(io))
-	root.AddCommand(newSponsor(io), newAttest(io))
-	root.AddCommand(newDNR(io))
-	root.AddCommand(newPolicy(io), newAlarm(io), newActivity(io))
-	root.AddCommand(newDrift(io), newOrphans(io))
-	root.AddCommand(newBackup(io), newRestore(io))
 	return root
 }
 
