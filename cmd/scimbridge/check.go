@@ -29,8 +29,10 @@ Exit codes: 0 fine (warnings do not fail, unless --strict), 1 mistakes.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var all strictyaml.Problems
 			files := args
+			var cfg *config.Config
 			if len(files) == 0 {
-				cfg, problems := config.Load(file)
+				var problems strictyaml.Problems
+				cfg, problems = config.Load(file)
 				all = append(all, problems...)
 				if cfg != nil {
 					files = []string{cfg.Mapping}
@@ -38,8 +40,11 @@ Exit codes: 0 fine (warnings do not fail, unless --strict), 1 mistakes.`,
 			}
 			var failed []string
 			for _, f := range files {
-				_, problems, err := readMapping(f)
+				m, problems, err := readMapping(f)
 				all = append(all, problems...)
+				if m != nil && cfg != nil {
+					all = append(all, together(cfg, m)...)
+				}
 				if err != nil && len(problems) == 0 {
 					failed = append(failed, err.Error())
 				}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/user"
 	"strconv"
@@ -25,6 +26,7 @@ import (
 	"scimbridge/internal/lifecycle"
 	"scimbridge/internal/mapper"
 	"scimbridge/internal/scim"
+	"scimbridge/internal/strictyaml"
 )
 
 // options of a daemon. config and log are required.
@@ -43,6 +45,7 @@ type daemon struct {
 	loop    *lifecycle.Loop
 	mapping live
 	metrics *metrics
+	keys    *keyring // nil without TLS
 
 	scimAddr    net.Addr
 	metricsAddr net.Addr
@@ -68,7 +71,7 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err != nil {
 		return nil, setupError(err)
 	}
-	for _, w := range warnings {
+	for _, w := range append(warnings, together(o.config, m)...) {
 		o.log.Warn("mapping", "problem", w.String())
 	}
 	if err := d.openStore(ctx); err != nil {
@@ -205,10 +208,18 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	}
 	d.scimAddr = l.Addr()
 	d.baseURL = d.config.BaseURL(l.Addr())
+	issuers, err := entra.NewTransport(d.config.Entra.CAFile)
+	if err != nil {
+		_ = l.Close()
+		return setupError(err)
+	}
+	d.stops.add("issuers", func(context.Context) error { issuers.CloseIdleConnections(); return nil })
 	door, err := scim.New(scim.Config{
 		Store: d.store, PublicURL: d.baseURL, Wake: d.loop.Wake, Logger: d.log.With("component", "scim"),
 		Vendors: func(name string) (*contractor.Vendor, bool) { return d.mapping.get().Vendor(name) },
+		Names:   func() []string { return d.mapping.get().Vendors() },
 		Groups:  func() []contractor.Entitlement { return d.mapping.get().Catalog() },
+		Proxies: prefixes(d.config.TrustedProxies), Refused: d.metrics.refused, HTTP: issuers,
 	})
 	if err != nil {
 		_ = l.Close()
@@ -230,15 +241,16 @@ func (d *daemon) openDoors(ctx context.Context) error {
 	}
 	d.server("admin socket", admin, d.adminHandler(), nil, func(s *http.Server) { s.ConnContext = withPeer })
 	if d.config.TLS == nil {
-		d.server("vendor door", l, handler, nil, nil)
+		d.server("vendor door", l, handler, nil, door.Guard)
 		return nil
 	}
-	cert, err := loadCertificate(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path())
+	keys, err := loadKeyring(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path(), d.config.TLS.ClientCAFile)
 	if err != nil {
 		_ = l.Close()
 		return setupError(err)
 	}
-	d.server("vendor door", l, handler, cert.config(), nil)
+	d.keys = keys
+	d.server("vendor door", l, handler, keys.config(), door.Guard)
 	return nil
 }
 
@@ -301,6 +313,11 @@ func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Ac
 func (d *daemon) reload(ctx context.Context, who string) (revision string, err error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	if d.keys != nil {
+		if err := d.keys.refresh(); err != nil {
+			d.log.Error("the renewed certificate is not in use; the old one stays in use", "error", err)
+		}
+	}
 	m, warnings, err := readMapping(d.config.Mapping)
 	if err != nil {
 		st := *d.loaded.Load()
@@ -308,7 +325,7 @@ func (d *daemon) reload(ctx context.Context, who string) (revision string, err e
 		d.loaded.Store(&st)
 		return "", fmt.Errorf("%w\nthe mapping in force (%s) stays in force", err, st.Revision[:12])
 	}
-	for _, w := range warnings {
+	for _, w := range append(warnings, together(d.config, m)...) {
 		d.log.Warn("mapping", "problem", w.String())
 	}
 	if err := d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: who}); err != nil {
@@ -317,6 +334,15 @@ func (d *daemon) reload(ctx context.Context, who string) (revision string, err e
 	d.loop.Wake()
 	d.log.Info("mapping reloaded", "revision", m.Revision()[:12], "by", who)
 	return m.Revision(), nil
+}
+
+// prefixes are the networks of the configuration.
+func prefixes(networks []strictyaml.Network) []netip.Prefix {
+	var all []netip.Prefix
+	for _, n := range networks {
+		all = append(all, n.Prefix)
+	}
+	return all
 }
 
 // feedWatchdog tells systemd that the loop makes progress: passes were made, or nothing is due.
@@ -362,6 +388,11 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	}
 	if lastError != "" {
 		st.Trouble = append(st.Trouble, "Entra: "+lastError)
+	}
+	if d.keys != nil {
+		if t := d.keys.trouble(now); t != "" {
+			st.Trouble = append(st.Trouble, t)
+		}
 	}
 	st.Healthy = len(st.Trouble) == 0
 	return st, nil

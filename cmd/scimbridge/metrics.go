@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"scimbridge/internal/contractor"
 	"scimbridge/internal/entra"
 )
 
@@ -19,6 +20,7 @@ type metrics struct {
 	registry   *prometheus.Registry
 	scimCalls  *prometheus.CounterVec
 	scimTime   *prometheus.HistogramVec
+	refusals   *prometheus.CounterVec
 	graphCalls *prometheus.CounterVec
 	graphTime  *prometheus.HistogramVec
 
@@ -34,12 +36,14 @@ func newMetrics() *metrics {
 			Name: "scimbridge_scim_requests_total", Help: "SCIM requests answered, by method and status."}, []string{"method", "code"}),
 		scimTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "scimbridge_scim_request_seconds", Help: "Time to answer a SCIM request.", Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 12)}, []string{"method"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "scimbridge_scim_sign_ins_refused_total", Help: "Failed sign-ins at the vendor door, by vendor (empty: unknown) and kind (unauthorized, forbidden)."}, []string{"vendor", "kind"}),
 		graphCalls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "scimbridge_graph_calls_total", Help: "Calls to Microsoft Graph, by operation and status; 0 is no answer."}, []string{"operation", "code"}),
 		graphTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "scimbridge_graph_call_seconds", Help: "Time of a call to Microsoft Graph.", Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 10)}, []string{"operation"}),
 	}
-	m.registry.MustRegister(m.scimCalls, m.scimTime, m.graphCalls, m.graphTime,
+	m.registry.MustRegister(m.scimCalls, m.scimTime, m.refusals, m.graphCalls, m.graphTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -69,6 +73,11 @@ func (m *metrics) entra() (lastAnswer time.Time, lastError string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lastAnswer, m.lastError
+}
+
+// refused counts a failed sign-in. The labels are bounded: vendors that the mapping has, and two kinds.
+func (m *metrics) refused(vendor string, why contractor.Code) {
+	m.refusals.WithLabelValues(vendor, string(why)).Inc()
 }
 
 // scim counts and times the vendor door's requests.

@@ -78,7 +78,7 @@ func (d *daemon) openPages(n *config.Notify, h http.Handler) error {
 	}
 	var certificate *tls.Config
 	if d.config.TLS != nil {
-		cert, err := loadCertificate(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path())
+		cert, err := loadKeyring(d.config.TLS.CertFile.Path(), d.config.TLS.KeyFile.Path(), "")
 		if err != nil {
 			_ = l.Close()
 			return setupError(err)

@@ -215,6 +215,16 @@ func vendorPause(io streams, pause bool) *cobra.Command {
 				return err
 			}
 			return withStore(cmd.Context(), cfg, func(s *db.Store) error {
+				err := s.PauseVendor(cmd.Context(), admin(), args[0], pause, reason)
+				if ce, is := errors.AsType[*contractor.Error](err); !is || ce.Code != contractor.CodeNotFound {
+					return err
+				}
+				if _, err := knownVendor(cfg, args[0]); err != nil { // one that has no token may sign in by other means
+					return err
+				}
+				if err := s.AddVendor(cmd.Context(), args[0]); err != nil {
+					return err
+				}
 				return s.PauseVendor(cmd.Context(), admin(), args[0], pause, reason)
 			})
 		},

@@ -30,6 +30,10 @@ type Config struct {
 	// TLS makes the vendor door speak HTTPS. Optional on loopback.
 	TLS *TLS `yaml:"tls"`
 
+	// TrustedProxies are the addresses or networks of reverse proxies whose X-Forwarded-For is
+	// believed where a vendor's sign_in.networks are looked at. Default: none.
+	TrustedProxies []strictyaml.Network `yaml:"trusted_proxies"`
+
 	// Database is the path of the SQLite file. Default /var/lib/scimbridge/scimbridge.db.
 	Database string `yaml:"database"`
 
@@ -83,6 +87,10 @@ type Patience struct {
 type TLS struct {
 	CertFile CredentialFile `yaml:"cert_file"` // the certificate and its chain, PEM
 	KeyFile  CredentialFile `yaml:"key_file"`  // its private key, PEM, unencrypted
+
+	// ClientCAFile holds the certificate authorities, PEM, of the client certificates that
+	// vendors may sign in with. Optional; without it none is asked for.
+	ClientCAFile string `yaml:"client_ca_file"`
 }
 
 // Metrics is the listener for Prometheus.
@@ -213,6 +221,7 @@ func (c *Config) resolve(folder string) {
 	}
 	if c.TLS != nil {
 		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile)
+		c.TLS.ClientCAFile = below(folder, c.TLS.ClientCAFile)
 	}
 	for _, f := range files {
 		f.folder = folder

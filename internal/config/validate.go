@@ -100,6 +100,9 @@ func (v *validator) doors(c *Config) {
 		if c.TLS.CertFile.IsZero() && !v.given("tls", "cert_file") {
 			v.missing(at("tls"), "tls needs cert_file, the certificate's PEM file")
 		}
+		if c.TLS.ClientCAFile == "" && v.given("tls", "client_ca_file") {
+			v.add(at("tls", "client_ca_file"), "client_ca_file is empty; name the PEM file of the authorities, or leave the key out")
+		}
 		if c.TLS.KeyFile.IsZero() && !v.given("tls", "key_file") {
 			v.missing(at("tls"), "tls needs key_file, the private key's PEM file")
 		}

@@ -40,6 +40,7 @@ type Vendor struct {
 	Aliases      map[string][]string // record field -> paths, first non-empty wins
 	IgnoreGroups bool                // writes to /Groups are accepted and ignored instead of refused
 	RatePerSec   float64             // requests a second; 0: the door's default
+	SignIn       SignIn              // besides its bearer tokens
 }
 
 // AllowsEmail reports whether the address lies in one of the vendor's domains. "*.x" admits every subdomain of x, not x itself.

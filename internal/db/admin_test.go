@@ -123,8 +123,23 @@ func testTokens(t *testing.T, open opener) {
 			if client, err := signIn("c", now); err != nil || client.Paused != paused {
 				t.Errorf("paused %v, error %v", client.Paused, err)
 			}
+			if got, err := s.Paused(t.Context(), "acme"); err != nil || got != paused {
+				t.Errorf("the vendor is paused: %v, error %v", got, err)
+			}
 		}
 		wantCode(t, s.PauseVendor(t.Context(), root(), "nobody", true, ""), contractor.CodeNotFound)
+		if got, err := s.Paused(t.Context(), "nobody"); err != nil || got {
+			t.Errorf("a vendor without tokens is paused: %v, error %v", got, err)
+		}
+		if err := s.AddVendor(t.Context(), "nobody"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.PauseVendor(t.Context(), root(), "nobody", true, ""); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Paused(t.Context(), "nobody"); err != nil || !got {
+			t.Errorf("once it is known: paused %v, error %v", got, err)
+		}
 	})
 	t.Run("AllIsJournaled", func(t *testing.T) {
 		var kinds []string

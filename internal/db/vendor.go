@@ -71,6 +71,25 @@ func (s *Store) RevokeToken(ctx context.Context, actor audit.Actor, id, reason s
 	return err
 }
 
+// Paused implements scim.Store.
+func (s *Store) Paused(ctx context.Context, vendor string) (paused bool, err error) {
+	err = s.short.with(ctx, func(c *conn) error {
+		return c.row(context.WithoutCancel(ctx), `SELECT paused FROM vendors WHERE name = ?`, []any{vendor}, &paused)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return paused, failure("read whether a vendor is paused", err)
+}
+
+// AddVendor makes a vendor of the mapping known that has no token yet: it may sign in by other means, and be paused.
+func (s *Store) AddVendor(ctx context.Context, vendor string) error {
+	return s.write(ctx, "add a vendor", func(t *tx) error {
+		_, err := t.exec(`INSERT INTO vendors (name, created) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`, vendor, t.now.UnixMicro())
+		return err
+	})
+}
+
 // PauseVendor pauses a vendor or, with paused false, lets it go on; it journals a change and does nothing where there is none.
 func (s *Store) PauseVendor(ctx context.Context, actor audit.Actor, vendor string, paused bool, reason string) error {
 	err := s.write(ctx, "pause a vendor", func(t *tx) error {

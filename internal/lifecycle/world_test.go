@@ -142,6 +142,7 @@ func (w *world) start() {
 	door, err := scim.New(scim.Config{
 		Store: store, Logger: log, Wake: loop.Wake, PublicURL: "https://scim.contoso.example",
 		Vendors: func(n string) (*contractor.Vendor, bool) { return w.mapping.Vendor(n) },
+		Names:   func() []string { return w.mapping.Vendors() },
 		Groups:  func() []contractor.Entitlement { return w.mapping.Catalog() },
 	})
 	must(w.t, err)

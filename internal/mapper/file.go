@@ -1,6 +1,9 @@
 package mapper
 
-import "scimbridge/internal/contractor"
+import (
+	"scimbridge/internal/contractor"
+	"scimbridge/internal/strictyaml"
+)
 
 // The types below are the shape of the mapping file. schema.json says the same to editors; a test holds the two together.
 // Pointers are values that can be absent and then come from the defaults.
@@ -101,6 +104,20 @@ type fileVendor struct {
 	Rate         *float64            `yaml:"rate"`
 	MissingEnd   string              `yaml:"missing_end"`
 	MaxDuration  *contractor.Span    `yaml:"max_duration"`
+	SignIn       fileSignIn          `yaml:"sign_in"`
+}
+
+type fileSignIn struct {
+	Basic        bool                 `yaml:"basic"`
+	JWT          *fileJWT             `yaml:"jwt"`
+	Certificates []string             `yaml:"certificates"`
+	Networks     []strictyaml.Network `yaml:"networks"`
+}
+
+type fileJWT struct {
+	Issuer   string            `yaml:"issuer"`
+	Audience string            `yaml:"audience"`
+	Claims   map[string]string `yaml:"claims"`
 }
 
 type fileDates struct {

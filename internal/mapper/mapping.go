@@ -8,12 +8,14 @@ import (
 	"time"
 
 	"scimbridge/internal/contractor"
+	"scimbridge/internal/strictyaml"
 )
 
 // Mapping is one mapping file, checked and compiled. It never changes and may be used by any number of goroutines.
 type Mapping struct {
 	source   []byte
 	revision string
+	doc      *strictyaml.Document
 
 	zone         *time.Location
 	vendors      map[string]*contractor.Vendor
@@ -86,6 +88,20 @@ func (m *Mapping) Source() []byte { return m.source }
 
 // Revision is the SHA-256 of the text, in hexadecimal.
 func (m *Mapping) Revision() string { return m.revision }
+
+// Problem is a mistake that another part finds in the file: at the value to which path leads, keys (string) and indexes from 0
+// (int), or the nearest above it.
+func (m *Mapping) Problem(path []any, message string) strictyaml.Problem {
+	return m.doc.Problemf(m.doc.At(path...), "%s", message)
+}
+
+// Warning is the same for something doubtful.
+func (m *Mapping) Warning(path []any, message string) strictyaml.Problem {
+	return m.doc.Warningf(m.doc.At(path...), "%s", message)
+}
+
+// Says reports whether the file has a value at path.
+func (m *Mapping) Says(path ...any) bool { return m.doc.Has(path...) }
 
 func revisionOf(text []byte) string {
 	sum := sha256.Sum256(text)

@@ -22,7 +22,7 @@ func Parse(file string, data []byte) (*Mapping, strictyaml.Problems) {
 	if doc == nil {
 		return nil, problems
 	}
-	b := &builder{doc: doc, problems: problems, parts: map[string]int{}, Mapping: &Mapping{source: slices.Clone(data), revision: revisionOf(data)}}
+	b := &builder{doc: doc, problems: problems, parts: map[string]int{}, Mapping: &Mapping{source: slices.Clone(data), revision: revisionOf(data), doc: doc}}
 	b.file.Defaults.Offboarding.DeleteAfter = contractor.Span{Days: 30}
 	// A value that could not be decoded is left as it was, and reported; the checks below then speak of what could be read.
 	b.problems = append(b.problems, doc.Decode(&b.file)...)

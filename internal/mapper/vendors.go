@@ -61,7 +61,7 @@ func (b *builder) buildVendors() {
 			DateLayouts: b.layouts(name, f.Dates.Layouts), MissingEnd: contractor.MissingEnd(cmp.Or(f.MissingEnd, string(missing))),
 			MaxDuration: d.MaxDuration, MaxMove: d.MaxMove, Guard: b.buildGuard(path("vendors", name, "guard"), f.Guard, guard),
 			TestUsers: b.testUsers(name, f.TestUsers), Aliases: b.aliases(name, f.Aliases),
-			IgnoreGroups: f.Groups == "ignore", RatePerSec: d.Rate,
+			IgnoreGroups: f.Groups == "ignore", RatePerSec: d.Rate, SignIn: b.signIn(name, &f.SignIn),
 		}
 		if f.Quota != nil {
 			if v.Quota = *f.Quota; v.Quota < 0 {

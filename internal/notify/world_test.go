@@ -111,7 +111,7 @@ func newWorld(t *testing.T, wrap func(notify.Sender) notify.Sender) *world {
 	must(t, err)
 	door, err := scim.New(scim.Config{
 		Store: w.store, Logger: log, Wake: w.loop.Wake, PublicURL: "https://scim.contoso.example",
-		Vendors: func(n string) (*contractor.Vendor, bool) { return m.Vendor(n) }, Groups: func() []contractor.Entitlement { return m.Catalog() },
+		Vendors: func(n string) (*contractor.Vendor, bool) { return m.Vendor(n) }, Names: func() []string { return m.Vendors() }, Groups: func() []contractor.Entitlement { return m.Catalog() },
 	})
 	must(t, err)
 	w.door = door.Handler()

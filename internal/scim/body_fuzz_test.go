@@ -206,6 +206,8 @@ func (nothing) Authenticate(context.Context, [32]byte, time.Time) (Client, error
 	return Client{Vendor: "acme"}, nil
 }
 
+func (nothing) Paused(context.Context, string) (bool, error) { return false, nil }
+
 func (nothing) Create(_ context.Context, e contractor.Engagement, _ int, _ audit.Event) (contractor.Engagement, error) {
 	return e, nil
 }

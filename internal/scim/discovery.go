@@ -13,7 +13,8 @@ import (
 
 // discovery is what the door says about itself (RFC 7644 section 4), rendered once but for the address.
 type discovery struct {
-	config    json.RawMessage
+	config    json.RawMessage // without authenticationSchemes
+	ways      [4]json.RawMessage
 	schemas   []described
 	resources []described
 }
@@ -28,11 +29,16 @@ type supported struct {
 	Supported bool `json:"supported"`
 }
 
-func newDiscovery(d *Door, c *Config) (*discovery, error) {
+func newDiscovery(d *Door) (*discovery, error) {
 	out := &discovery{}
 	var err error
-	if out.config, err = json.Marshal(d.config(c)); err != nil {
+	if out.config, err = json.Marshal(d.config()); err != nil {
 		return nil, fmt.Errorf("scim: service provider configuration: %w", err)
+	}
+	for w, body := range ways() {
+		if out.ways[w], err = json.Marshal(body); err != nil {
+			return nil, fmt.Errorf("scim: authentication scheme: %w", err)
+		}
 	}
 	for _, t := range []*resourceType{d.users, d.group} {
 		for _, s := range t.schemas {
@@ -51,7 +57,7 @@ func newDiscovery(d *Door, c *Config) (*discovery, error) {
 	return out, nil
 }
 
-func (d *Door) config(c *Config) map[string]any {
+func (d *Door) config() map[string]any {
 	l := d.limits
 	return map[string]any{
 		"schemas":        []string{"urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"},
@@ -64,37 +70,57 @@ func (d *Door) config(c *Config) map[string]any {
 		"pagination": map[string]any{ // RFC 9865 section 4
 			"cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": l.Page, "maxPageSize": l.MaxPage,
 		},
-		"authenticationSchemes": ways(c),
 	}
 }
 
-// ways lists how a vendor can sign in here; which of them one vendor may use, the customer tells it.
-func ways(c *Config) []map[string]any {
-	bearer := "The token that the customer gave to the vendor, in the Authorization header."
-	basic, certificate := false, false
-	for _, s := range c.SignIn {
-		if s.JWT != nil {
-			bearer = "The token that the customer gave to the vendor, or an access token of the issuer agreed on, in the Authorization header."
+// The ways to sign in.
+const (
+	byToken       = iota // alone
+	byAccessToken        // or by a token of ours
+	byBasic
+	byCertificate
+)
+
+// ways describes each.
+func ways() [4]map[string]any {
+	bearer := func(description string) map[string]any {
+		return map[string]any{
+			"type": "oauthbearertoken", "name": "Bearer token", "primary": true, "specUri": "https://www.rfc-editor.org/info/rfc6750", "description": description,
 		}
-		basic = basic || s.Basic
-		certificate = certificate || len(s.Certificates) > 0
 	}
-	all := []map[string]any{{
-		"type": "oauthbearertoken", "name": "Bearer token", "primary": true, "specUri": "https://www.rfc-editor.org/info/rfc6750", "description": bearer,
-	}}
-	if basic {
-		all = append(all, map[string]any{
+	return [4]map[string]any{
+		byToken:       bearer("The token that the customer gave to the vendor, in the Authorization header."),
+		byAccessToken: bearer("The token that the customer gave to the vendor, or an access token of the issuer agreed on, in the Authorization header."),
+		byBasic: {
 			"type": "httpbasic", "name": "HTTP Basic", "primary": false, "specUri": "https://www.rfc-editor.org/info/rfc7617",
 			"description": "The vendor's name as user, its token as password, where the customer has agreed to it.",
-		})
-	}
-	if certificate {
-		all = append(all, map[string]any{
+		},
+		byCertificate: {
 			"type": "tls", "name": "TLS client certificate", "primary": false, "specUri": "https://www.rfc-editor.org/info/rfc8446",
 			"description": "A client certificate whose subject the customer has named.",
-		})
+		},
 	}
-	return all
+}
+
+// withWays adds how somebody can sign in here, by the mapping in force; which way one vendor may use, the customer tells it.
+func (d *Door) withWays(b []byte) []byte {
+	bearer, basic, certificate := byToken, false, false
+	for v := range d.signIns.all {
+		if v.SignIn.JWT != nil {
+			bearer = byAccessToken
+		}
+		basic = basic || v.SignIn.Basic
+		certificate = certificate || len(v.SignIn.Certificates) > 0
+	}
+	b = append(b, d.shown.config[:len(d.shown.config)-1]...)
+	b = append(append(b, `,"authenticationSchemes":[`...), d.shown.ways[bearer]...)
+	if basic {
+		b = append(append(b, ','), d.shown.ways[byBasic]...)
+	}
+	if certificate {
+		b = append(append(b, ','), d.shown.ways[byCertificate]...)
+	}
+	return append(b, ']', '}')
 }
 
 func schemaBody(s schema.Schema) map[string]any {
@@ -134,7 +160,7 @@ func (k *call) providerConfig() error {
 	if err := k.refuseFilter(); err != nil {
 		return err
 	}
-	return k.send(http.StatusOK, withMeta(nil, k.door.shown.config, "ServiceProviderConfig", k.door.baseURL(k.Request())+"/ServiceProviderConfig"))
+	return k.send(http.StatusOK, withMeta(nil, k.door.withWays(nil), "ServiceProviderConfig", k.door.baseURL(k.Request())+"/ServiceProviderConfig"))
 }
 
 func (k *call) schemas() error { return k.describe(k.door.shown.schemas, "Schema", "/Schemas/") }

@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
 
 	"scimbridge/internal/contractor"
 )
@@ -24,6 +24,7 @@ const Base = "/scim/v2"
 type Config struct {
 	Store   Store                                        // required
 	Vendors func(name string) (*contractor.Vendor, bool) // required: the vendor's settings in the mapping in force
+	Names   func() []string                              // required: the names of the vendors in the mapping in force
 	Groups  func() []contractor.Entitlement              // required: the catalog of the mapping in force
 	Wake    func()                                       // required: called after each committed write; must not block
 	Logger  *slog.Logger                                 // required
@@ -33,10 +34,8 @@ type Config struct {
 	PublicURL string
 	Limits    Limits
 
-	// SignIn is, by vendor, how it may sign in besides its bearer tokens. Paused is required where one signs in without a
-	// stored token: it says whether an operator has paused the vendor.
-	SignIn map[string]SignIn
-	Paused func(ctx context.Context, vendor string) (bool, error)
+	// Refused, if given, is called for each failed sign-in, with the vendor if it is known and the mapping has it.
+	Refused func(vendor string, why contractor.Code)
 
 	// Proxies are the reverse proxies whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
@@ -62,8 +61,10 @@ type Door struct {
 	locks  [256]sync.Mutex // for writers of one engagement that lost a race (write.go)
 	router *echo.Echo
 
-	signIns  *signIns
-	refusals refusals
+	signIns     *signIns
+	refusals    refusals
+	connections connections
+	onRefused   func(string, contractor.Code)
 }
 
 // New makes a Door. It refuses missing parts and a malformed PublicURL.
@@ -73,6 +74,8 @@ func New(c Config) (*Door, error) {
 		return nil, errors.New("scim: no Store")
 	case c.Vendors == nil:
 		return nil, errors.New("scim: no Vendors")
+	case c.Names == nil:
+		return nil, errors.New("scim: no Names")
 	case c.Groups == nil:
 		return nil, errors.New("scim: no Groups")
 	case c.Wake == nil:
@@ -91,13 +94,16 @@ func New(c Config) (*Door, error) {
 		public: strings.TrimSuffix(strings.TrimSuffix(c.PublicURL, "/"), Base), limits: c.Limits.withDefaults(),
 		users: userType(), group: groupType(),
 	}
-	shown, err := newDiscovery(d, &c)
+	shown, err := newDiscovery(d)
 	if err != nil {
 		return nil, err
 	}
 	d.shown = shown
-	if d.signIns, err = newSignIns(&c); err != nil {
-		return nil, err
+	d.signIns = newSignIns(&c)
+	d.connections.limits, d.connections.isProxy = d.limits, d.signIns.isProxy
+	d.refusals.rate = rate.NewLimiter(rate.Every(refusalEvery), refusalBurst)
+	if d.onRefused = c.Refused; d.onRefused == nil {
+		d.onRefused = func(string, contractor.Code) {}
 	}
 	d.gates.limits = d.limits
 	d.router = d.routes()

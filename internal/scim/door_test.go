@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -109,6 +110,12 @@ func newWorld(t testing.TB, configure func(*scim.Config), vendors ...*contractor
 			}
 			return v.(*contractor.Vendor), true
 		},
+		Names: func() []string {
+			var names []string
+			w.vendors.Range(func(name, _ any) bool { names = append(names, name.(string)); return true })
+			slices.Sort(names)
+			return names
+		},
 		Groups: func() []contractor.Entitlement { return w.catalog },
 	}
 	if configure != nil {
@@ -118,7 +125,9 @@ func newWorld(t testing.TB, configure func(*scim.Config), vendors ...*contractor
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.server = httptest.NewServer(door.Handler())
+	w.server = httptest.NewUnstartedServer(door.Handler())
+	door.Guard(w.server.Config)
+	w.server.Start()
 	t.Cleanup(w.server.Close)
 	return w
 }

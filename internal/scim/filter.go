@@ -91,11 +91,11 @@ func (r *filterReader) keyword(word string) bool {
 	return true
 }
 
-// joined takes " and " or " or " between two terms.
+// joined takes " and " or " or " between two terms. The blank before it may be left out where the term ends by a sign.
 func (r *filterReader) joined(word string) bool {
 	at := r.pos
 	r.blanks()
-	if r.pos > at && r.keyword(word) && r.pos < len(r.src) && r.src[r.pos] == ' ' {
+	if (r.pos > at || at > 0 && strings.IndexByte(`")]`, r.src[at-1]) >= 0) && r.keyword(word) && r.pos < len(r.src) && r.src[r.pos] == ' ' {
 		r.blanks()
 		return true
 	}

@@ -42,7 +42,7 @@ func (g *gates) of(v *contractor.Vendor, t *resourceType) *gate {
 	if old != nil && old.vendor == v {
 		return old
 	}
-	n, _ := compileNames(t, v) // mistakes were CheckVendor's to tell when the mapping was loaded
+	n, _ := compileNames(t, v) // mistakes were CheckVendors' to tell when the mapping was loaded
 	p, _ := profileOf(v.Profile)
 	fresh := &gate{vendor: v, names: n, profile: p, traffic: &traffic{cap: g.limits.Concurrent}}
 	if old != nil {

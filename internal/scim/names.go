@@ -3,7 +3,6 @@ package scim
 import (
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -34,11 +33,12 @@ type named struct {
 // pathLimits bound the paths of PATCH operations and of aliases.
 func pathLimits() filterLimits { return filterLimits{bytes: 1024, terms: 10, depth: 4} }
 
-// compileNames works out a vendor's names. Mistakes in the vendor's aliases are returned all at once; the rest stands.
+// compileNames works out a vendor's names. Mistakes in the vendor's aliases are returned all at once, as Mistakes; the rest
+// stands.
 func compileNames(t *resourceType, v *contractor.Vendor) (*names, error) {
 	n := &names{t: t, vendor: v, byName: map[string]int{}, foreign: map[string]named{}}
 	known := map[string]bool{}
-	var mistakes []error
+	var mistakes Mistakes
 	for _, f := range fields() {
 		known[f.name] = true
 		c := compiledField{field: f}
@@ -49,19 +49,21 @@ func compileNames(t *resourceType, v *contractor.Vendor) (*names, error) {
 		if c.target, err = parsePath(c.place, t, pathLimits()); err != nil {
 			return nil, fmt.Errorf("field %s: %w", f.name, err)
 		}
-		sources := slices.Concat(aliasesOf(v, f.name), f.sources)
-		for rank, s := range sources {
-			mistakes = append(mistakes, n.source(&c, s, rank))
+		own := aliasesOf(v, f.name)
+		for rank, s := range slices.Concat(own, f.sources) {
+			if err := n.source(&c, s, rank); err != nil {
+				mistakes = append(mistakes, Mistake{v.Name, []any{"aliases", f.name, rank}, err.Error()})
+			}
 		}
 		n.byName[f.name] = len(n.fields)
 		n.fields = append(n.fields, c)
 	}
 	for name := range v.Aliases {
 		if !known[name] && !known[longName(name)] {
-			mistakes = append(mistakes, fmt.Errorf("vendor %s: the record has no field %q to give an alias to", v.Name, name))
+			mistakes = append(mistakes, Mistake{v.Name, []any{"aliases", name}, fmt.Sprintf("the record has no field %q to give an alias to", name)})
 		}
 	}
-	return n, errors.Join(mistakes...)
+	return n, mistakes.err()
 }
 
 // source adds one source to a field.
@@ -80,7 +82,7 @@ func (n *names) source(c *compiledField, s string, rank int) error {
 		}
 		return nil
 	case err != nil:
-		return fmt.Errorf("vendor %s: alias of %s: %w", n.vendor.Name, c.name, err)
+		return err
 	}
 	if !slices.ContainsFunc(c.targets, func(t target) bool { return sameTarget(&t, &tg) }) {
 		c.targets, c.paths = append(c.targets, tg), append(c.paths, s)
@@ -144,20 +146,4 @@ func (n *names) own(field string) int {
 		}
 	}
 	return len(c.sources)
-}
-
-// CheckVendor finds what the door could not work with in a vendor's settings: aliases of fields that do not exist, paths that
-// cannot be read, malformed test user patterns, an unknown profile. nil: nothing.
-func CheckVendor(v *contractor.Vendor) error {
-	_, err := compileNames(userType(), v)
-	mistakes := []error{err}
-	for _, p := range v.TestUsers {
-		if _, err := path.Match(p, ""); err != nil {
-			mistakes = append(mistakes, fmt.Errorf("vendor %s: test user pattern %q is malformed; write a name with * and ?, such as scim-test-*", v.Name, p))
-		}
-	}
-	if _, ok := profileOf(v.Profile); !ok {
-		mistakes = append(mistakes, fmt.Errorf("vendor %s: there is no profile %q; use entra, okta, sap-ips, jumpcloud, pingfederate, rippling, or none", v.Name, v.Profile))
-	}
-	return errors.Join(mistakes...)
 }

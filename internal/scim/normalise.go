@@ -42,7 +42,7 @@ type Reader struct {
 	names *names
 }
 
-// NewReader compiles a vendor's settings. With an error (CheckVendor's), the Reader works by what of them can be used.
+// NewReader compiles a vendor's settings. With an error (of the kind of CheckVendors), the Reader works by what of them can be used.
 func NewReader(v *contractor.Vendor) (*Reader, error) {
 	n, err := compileNames(userType(), v)
 	return &Reader{n}, err
@@ -51,7 +51,7 @@ func NewReader(v *contractor.Vendor) (*Reader, error) {
 // Normalise reads a User as a vendor would POST it. An error is a *contractor.Error that the vendor would see; what was
 // understood before it stands.
 func Normalise(v *contractor.Vendor, body []byte) (Normalised, error) {
-	r, _ := NewReader(v) // mistakes are CheckVendor's to tell
+	r, _ := NewReader(v) // mistakes are CheckVendors' to tell
 	return r.Normalise(body)
 }
 

@@ -74,7 +74,7 @@ func TestAliases(t *testing.T) {
 		"city":     {"place.town"},
 		"sponsor":  {"nickName"},
 	}
-	if err := scim.CheckVendor(v); err != nil {
+	if err := scim.CheckVendors([]*contractor.Vendor{v}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -141,12 +141,12 @@ func TestDatesUnderstood(t *testing.T) {
 	}
 }
 
-func TestCheckVendorFindsAllMistakes(t *testing.T) {
+func TestCheckVendorsFindsAllMistakes(t *testing.T) {
 	v := acme()
 	v.Profile = "entraa"
 	v.TestUsers = []string{"ok-*", "bad-["}
 	v.Aliases = map[string][]string{"departmnt": {"x"}, "endDate": {`emails[type eq`, "ext:ok.date"}}
-	err := scim.CheckVendor(v)
+	err := scim.CheckVendors([]*contractor.Vendor{v})
 	if err == nil {
 		t.Fatal("no mistake was found")
 	}
@@ -155,7 +155,7 @@ func TestCheckVendorFindsAllMistakes(t *testing.T) {
 			t.Errorf("%q is not named in: %v", want, err)
 		}
 	}
-	if err := scim.CheckVendor(acme()); err != nil {
+	if err := scim.CheckVendors([]*contractor.Vendor{acme(), globex()}); err != nil {
 		t.Errorf("a good vendor: %v", err)
 	}
 }

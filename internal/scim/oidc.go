@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -20,46 +18,21 @@ import (
 	"scimbridge/internal/contractor"
 )
 
-// JWT says which access tokens a vendor may sign in with. Keys come from the issuer by OpenID Connect discovery, and are read
-// again when a token names one that is not known (rotation).
-type JWT struct {
-	Issuer   string            // exactly as in "iss"; https, or http on loopback
-	Audience string            // one of "aud"; required
-	Claims   map[string]string // further claims that the token must have: the value, or one of the list
-}
-
-func (j *JWT) check() error {
-	u, err := url.Parse(j.Issuer)
-	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-		return fmt.Errorf("the issuer %q is not an https URL", j.Issuer)
-	}
-	if j.Audience == "" {
-		return errors.New("an issuer needs an audience: without one, every token that it ever gave to anybody would do")
-	}
-	return nil
-}
-
-func loopback(host string) bool { return host == "127.0.0.1" || host == "::1" || host == "localhost" }
-
-// issuer is one OAuth2 issuer and the vendors that may use it.
+// issuer is one OAuth2 issuer.
 type issuer struct {
-	url     string
-	client  *http.Client
-	vendors []audienceOf
+	url    string
+	client *http.Client
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier // nil until discovery succeeded; it keeps the issuer's keys
 	tried    time.Time
 }
 
-type audienceOf struct {
-	vendor string
-	jwt    *JWT
-}
-
 const (
 	// issuerTimeout bounds one call to an issuer: a vendor's request waits for it.
 	issuerTimeout = 5 * time.Second
+	// issuerAnswer bounds what is read of one answer.
+	issuerAnswer = 1 << 20
 	// issuerPause is how long a failed discovery is not repeated.
 	issuerPause = 10 * time.Second
 	// keyReads and keyEvery bound how often the keys are read: anybody can send tokens that name unknown ones.
@@ -77,7 +50,7 @@ func newIssuer(url string, base http.RoundTripper) *issuer {
 	}}
 }
 
-// sparing refuses calls beyond a rate.
+// sparing refuses calls beyond a rate, and bounds the answers.
 type sparing struct {
 	base  http.RoundTripper
 	limit *rate.Limiter
@@ -87,20 +60,11 @@ func (s *sparing) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !s.limit.Allow() {
 		return nil, errors.New("the issuer's keys were read too often in the last seconds")
 	}
-	return s.base.RoundTrip(r)
-}
-
-// check refuses two vendors that one token could sign in as.
-func (i *issuer) check() error {
-	slices.SortFunc(i.vendors, func(a, b audienceOf) int { return strings.Compare(a.vendor, b.vendor) })
-	for n, a := range i.vendors {
-		for _, b := range i.vendors[n+1:] {
-			if a.jwt.Audience == b.jwt.Audience && reflect.DeepEqual(a.jwt.Claims, b.jwt.Claims) {
-				return fmt.Errorf("scim: the vendors %s and %s take the same access tokens; tell them apart by audience or claims", a.vendor, b.vendor)
-			}
-		}
+	resp, err := s.base.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, issuerAnswer)
 	}
-	return nil
+	return resp, err
 }
 
 // discovered finds the issuer's keys, by discovery at first use.
@@ -128,11 +92,18 @@ func looksLikeJWT(s string) bool { return strings.HasPrefix(s, "ey") && strings.
 // jwt signs in by an access token of an issuer.
 func (s *signIns) jwt(k *call, token string) (Client, error) {
 	refusal := &contractor.Error{Code: contractor.CodeUnauthorized, Message: "the access token is not valid here; get a new one from the issuer, for the right audience"}
-	i := s.issuers[unverifiedIssuer(token)]
-	if i == nil {
+	iss := unverifiedIssuer(token)
+	var takers []*contractor.Vendor
+	for v := range s.all {
+		if v.SignIn.JWT != nil && v.SignIn.JWT.Issuer == iss {
+			takers = append(takers, v)
+		}
+	}
+	if len(takers) == 0 {
 		refusal.Cause = errors.New("no vendor has this issuer")
 		return Client{}, refusal
 	}
+	i := s.issuer(iss)
 	verifier, err := i.discovered(k.context(), k.now)
 	if err != nil {
 		return Client{}, &contractor.Error{Code: contractor.CodeUnavailable, Message: "the issuer of the access token cannot be reached; try again in a moment", Cause: err}
@@ -148,9 +119,9 @@ func (s *signIns) jwt(k *call, token string) (Client, error) {
 		return Client{}, refusal
 	}
 	var found []string
-	for _, a := range i.vendors {
-		if slices.Contains(t.Audience, a.jwt.Audience) && hasClaims(claims, a.jwt.Claims) {
-			found = append(found, a.vendor)
+	for _, v := range takers {
+		if slices.Contains(t.Audience, v.SignIn.JWT.Audience) && hasClaims(claims, v.SignIn.JWT.Claims) {
+			found = append(found, v.Name)
 		}
 	}
 	if len(found) != 1 {
@@ -158,6 +129,27 @@ func (s *signIns) jwt(k *call, token string) (Client, error) {
 		return Client{}, refusal
 	}
 	return s.known(k.context(), found[0], "jwt")
+}
+
+// issuer finds what is known of an issuer that the mapping in force names; those that it names no more are forgotten.
+func (s *signIns) issuer(url string) *issuer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := s.issuers[url]; i != nil {
+		return i
+	}
+	for old := range s.issuers {
+		named := false
+		for v := range s.all {
+			named = named || v.SignIn.JWT != nil && v.SignIn.JWT.Issuer == old
+		}
+		if !named {
+			delete(s.issuers, old)
+		}
+	}
+	i := newIssuer(url, s.http)
+	s.issuers[url] = i
+	return i
 }
 
 // unverifiedIssuer reads who a token says that it is from, to know whose keys to verify it with.

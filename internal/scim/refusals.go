@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 )
@@ -16,8 +18,17 @@ const refusalPause = time.Minute
 // refusalPlaces bounds the addresses that are told apart; beyond it they share one place.
 const refusalPlaces = 1000
 
+// refusalEvery and refusalBurst bound the journaled refusals of everybody together: whoever has many addresses must not fill
+// the journal either. refusalNet6 is how much of an IPv6 address tells strangers apart, in bits.
+const (
+	refusalEvery = 5 * time.Second
+	refusalBurst = 100
+	refusalNet6  = 64
+)
+
 // refusals decide which failed sign-ins are journaled.
 type refusals struct {
+	rate *rate.Limiter
 	mu   sync.Mutex
 	seen map[string]*refusal
 }
@@ -49,7 +60,7 @@ func (r *refusals) note(place string, now time.Time) (skipped int, yes bool) {
 		e = &refusal{}
 		r.seen[place] = e
 	}
-	if now.Before(e.until) {
+	if now.Before(e.until) || !r.rate.AllowN(now, 1) {
 		e.skipped++
 		return 0, false
 	}
@@ -59,8 +70,17 @@ func (r *refusals) note(place string, now time.Time) (skipped int, yes bool) {
 
 // refused journals a failed sign-in. That the journal could not be written is told to the operator, not to the stranger.
 func (d *Door) refused(k *call, vendor string, why *contractor.Error) {
-	remote := d.signIns.address(k.Request()).String()
-	skipped, yes := d.refusals.note(vendor+" "+remote, k.now)
+	if _, known := d.vendors(vendor); !known {
+		d.onRefused("", why.Code)
+	} else {
+		d.onRefused(vendor, why.Code)
+	}
+	from := d.signIns.address(k.Request())
+	place, remote := from.String(), from.String()
+	if net, err := from.Prefix(refusalNet6); err == nil && from.Is6() {
+		place = net.String()
+	}
+	skipped, yes := d.refusals.note(vendor+" "+place, k.now)
 	if !yes {
 		return
 	}

@@ -632,13 +632,13 @@ func TestPublicURL(t *testing.T) {
 func TestNewRefusesWhatIsMissing(t *testing.T) {
 	full := scim.Config{
 		Store: struct{ scim.Store }{}, Wake: func() {}, Groups: func() []contractor.Entitlement { return nil }, Logger: discard(),
-		Vendors: func(string) (*contractor.Vendor, bool) { return nil, false },
+		Vendors: func(string) (*contractor.Vendor, bool) { return nil, false }, Names: func() []string { return nil },
 	}
 	if _, err := scim.New(full); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*scim.Config){
-		"Store": func(c *scim.Config) { c.Store = nil }, "Vendors": func(c *scim.Config) { c.Vendors = nil }, "Groups": func(c *scim.Config) { c.Groups = nil },
+		"Store": func(c *scim.Config) { c.Store = nil }, "Vendors": func(c *scim.Config) { c.Vendors = nil }, "Names": func(c *scim.Config) { c.Names = nil }, "Groups": func(c *scim.Config) { c.Groups = nil },
 		"Wake": func(c *scim.Config) { c.Wake = nil }, "Logger": func(c *scim.Config) { c.Logger = nil }, "public URL": func(c *scim.Config) { c.PublicURL = "scim.example" },
 	} {
 		c := full

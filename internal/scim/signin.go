@@ -6,109 +6,71 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 
 	"scimbridge/internal/contractor"
 )
 
-// SignIn says how a vendor may sign in besides its bearer tokens, and from where.
-type SignIn struct {
-	// Basic admits HTTP Basic with the vendor's name as user and one of its tokens as password (SAP IPS has nothing else at
-	// times).
-	Basic bool
-
-	// JWT admits access tokens of an OAuth2 issuer; nil: none.
-	JWT *JWT
-
-	// Certificates admits TLS client certificates that the listener has verified, by subject ("CN=acme,O=Acme") or by a
-	// subject alternative name ("dns:scim.acme.example", "uri:spiffe://…", "email:…").
-	Certificates []string
-
-	// Networks are where the vendor may come from, whatever it signs in with; empty: from everywhere.
-	Networks []netip.Prefix
-}
-
 // signIns is how everybody signs in.
 type signIns struct {
 	store   Store
-	vendors map[string]SignIn
-	issuers map[string]*issuer // by URL
-	paused  func(ctx context.Context, vendor string) (bool, error)
+	names   func() []string
+	vendor  func(string) (*contractor.Vendor, bool)
 	proxies []netip.Prefix
+	http    http.RoundTripper
+
+	mu      sync.Mutex
+	issuers map[string]*issuer // by URL: those that have been asked for keys
 }
 
-// newSignIns refuses settings under which two vendors could not be told apart.
-func newSignIns(c *Config) (*signIns, error) {
-	s := &signIns{store: c.Store, vendors: c.SignIn, issuers: map[string]*issuer{}, paused: c.Paused, proxies: c.Proxies}
-	certificates := map[string]string{}
-	for name, v := range c.SignIn {
-		if (v.JWT != nil || len(v.Certificates) > 0) && c.Paused == nil {
-			return nil, errors.New("scim: vendors that sign in without a stored token need Paused")
-		}
-		for _, p := range v.Certificates {
-			if other, taken := certificates[p]; taken {
-				return nil, fmt.Errorf("scim: the certificate %q is given to both %s and %s", p, other, name)
-			}
-			certificates[p] = name
-		}
-		if v.JWT == nil {
-			continue
-		}
-		if err := v.JWT.check(); err != nil {
-			return nil, fmt.Errorf("scim: vendor %s: %w", name, err)
-		}
-		i := s.issuers[v.JWT.Issuer]
-		if i == nil {
-			i = newIssuer(v.JWT.Issuer, c.HTTP)
-			s.issuers[v.JWT.Issuer] = i
-		}
-		i.vendors = append(i.vendors, audienceOf{name, v.JWT})
-	}
-	for _, i := range s.issuers {
-		if err := i.check(); err != nil {
-			return nil, err
+func newSignIns(c *Config) *signIns {
+	return &signIns{store: c.Store, names: c.Names, vendor: c.Vendors, proxies: c.Proxies, http: c.HTTP, issuers: map[string]*issuer{}}
+}
+
+// all goes over the vendors in the mapping in force.
+func (s *signIns) all(yield func(*contractor.Vendor) bool) {
+	for _, name := range s.names() {
+		if v, ok := s.vendor(name); ok && !yield(v) {
+			return
 		}
 	}
-	return s, nil
 }
 
 // signIn finds out which vendor calls.
 func (k *call) signIn() error {
 	d := k.door
-	client, err := d.signIns.identify(k)
+	client, err := d.signIns.credentials(k)
+	if err == nil {
+		k.client = client
+		k.vendor, err = d.signIns.admit(k, client.Vendor)
+	}
+	if e, ok := errors.AsType[*contractor.Error](err); ok && (e.Code == contractor.CodeUnauthorized || e.Code == contractor.CodeForbidden) {
+		d.refused(k, client.Vendor, e)
+	}
 	if err != nil {
-		if e, ok := errors.AsType[*contractor.Error](err); ok && (e.Code == contractor.CodeUnauthorized || e.Code == contractor.CodeForbidden) {
-			d.refused(k, client.Vendor, e)
-		}
 		return err
 	}
-	v, ok := d.vendors(client.Vendor)
-	if !ok {
-		err := contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but the customer's mapping has no vendor of this name; ask the customer to add it")
-		d.refused(k, client.Vendor, err)
-		return err
-	}
-	k.client, k.vendor = client, v
-	return nil
+	return d.connections.claim(k)
 }
 
-// identify reads the credentials of a request, and checks where it comes from.
-func (s *signIns) identify(k *call) (Client, error) {
-	client, err := s.credentials(k)
-	if err != nil {
-		return client, err
+// admit checks that a vendor whose credentials are good may come in, and from where it comes.
+func (s *signIns) admit(k *call, vendor string) (*contractor.Vendor, error) {
+	v, ok := s.vendor(vendor)
+	if !ok {
+		return nil, contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but the customer's mapping has no vendor of this name; ask the customer to add it")
 	}
-	networks := s.vendors[client.Vendor].Networks
-	if len(networks) == 0 {
-		return client, nil
+	if len(v.SignIn.Networks) == 0 {
+		return v, nil
 	}
 	from := s.address(k.Request())
-	for _, n := range networks {
+	for _, n := range v.SignIn.Networks {
 		if n.Contains(from) {
-			return client, nil
+			return v, nil
 		}
 	}
-	return client, contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but this address may not use them; ask the customer to add it to the vendor's networks")
+	return nil, contractor.Errorf(contractor.CodeForbidden, "the credentials are good, but this address may not use them; ask the customer to add it to the vendor's networks")
 }
 
 func (s *signIns) credentials(k *call) (Client, error) {
@@ -139,7 +101,7 @@ func (s *signIns) basic(k *call) (Client, error) {
 	if err != nil {
 		return client, err
 	}
-	if client.Vendor != user || !s.vendors[client.Vendor].Basic {
+	if v, ok := s.vendor(client.Vendor); client.Vendor != user || ok && !v.SignIn.Basic {
 		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "user and password are the vendor's name and its token, where the customer has set basic for the vendor")
 	}
 	return client, nil
@@ -153,29 +115,21 @@ func (s *signIns) certificate(k *call) (Client, error) {
 		return Client{}, none
 	}
 	leaf := state.VerifiedChains[0][0]
-	has := map[string]bool{leaf.Subject.String(): true}
-	for _, n := range leaf.DNSNames {
-		has["dns:"+n] = true
-	}
-	for _, u := range leaf.URIs {
-		has["uri:"+u.String()] = true
-	}
-	for _, e := range leaf.EmailAddresses {
-		has["email:"+e] = true
-	}
-	for name, v := range s.vendors {
-		for _, p := range v.Certificates {
-			if has[p] {
-				return s.known(k.context(), name, "certificate")
-			}
+	var found []string
+	for v := range s.all {
+		if slices.ContainsFunc(v.SignIn.Certificates, func(p string) bool { return certificateFits(leaf, p) }) {
+			found = append(found, v.Name)
 		}
 	}
-	return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "no vendor has this certificate; ask the customer to name its subject")
+	if len(found) != 1 { // more than one: not unless the mapping changed between two look-ups (CheckVendors), and then nobody's
+		return Client{}, contractor.Errorf(contractor.CodeUnauthorized, "no vendor has this certificate; ask the customer to name its subject")
+	}
+	return s.known(k.context(), found[0], "certificate")
 }
 
 // known makes the client of a vendor that signed in without a stored token.
 func (s *signIns) known(ctx context.Context, vendor, by string) (Client, error) {
-	paused, err := s.paused(ctx, vendor)
+	paused, err := s.store.Paused(ctx, vendor)
 	if err != nil {
 		return Client{}, fmt.Errorf("whether vendor %s is paused: %w", vendor, err)
 	}

@@ -1,7 +1,6 @@
 package scim_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -11,11 +10,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,18 +94,18 @@ func (i *issuer) token(t *testing.T, change func(jwt.MapClaims)) string {
 	return ""
 }
 
-func never(context.Context, string) (bool, error) { return false, nil }
+// signingIn is a vendor that may sign in by more than a token.
+func signingIn(v *contractor.Vendor, s contractor.SignIn) *contractor.Vendor {
+	v.SignIn = s
+	return v
+}
 
 func TestSignInByAccessToken(t *testing.T) {
 	i := newIssuer(t)
-	paused := false
-	w := newWorld(t, func(c *scim.Config) {
-		c.Paused = func(context.Context, string) (bool, error) { return paused, nil }
-		c.SignIn = map[string]scim.SignIn{
-			"acme":   {JWT: &scim.JWT{Issuer: i.URL, Audience: "api://scim", Claims: map[string]string{"azp": "acme-client", "scp": "scim.write"}}},
-			"globex": {JWT: &scim.JWT{Issuer: i.URL, Audience: "api://scim", Claims: map[string]string{"azp": "globex-client"}}},
-		}
-	})
+	w := newWorld(t, nil,
+		signingIn(acme(), contractor.SignIn{JWT: &contractor.AccessTokens{Issuer: i.URL, Audience: "api://scim", Claims: map[string]string{"azp": "acme-client", "scp": "scim.write"}}}),
+		signingIn(globex(), contractor.SignIn{JWT: &contractor.AccessTokens{Issuer: i.URL, Audience: "api://scim", Claims: map[string]string{"azp": "globex-client"}}}),
+	)
 	with := func(token string) reply {
 		return w.as("").do("POST", "/Users", user("ann"), "Authorization", "Bearer "+token)
 	}
@@ -154,7 +155,9 @@ func TestSignInByAccessToken(t *testing.T) {
 	})
 	t.Run("a stored token still works", func(t *testing.T) { w.do("GET", "/Users", "").want(200) })
 	t.Run("paused", func(t *testing.T) {
-		paused = true
+		if err := w.store.PauseVendor(t.Context(), admin(), "acme", true, "test"); err != nil {
+			t.Fatal(err)
+		}
 		with(i.token(t, nil)).refused(403, "", "paused")
 	})
 }
@@ -162,10 +165,7 @@ func TestSignInByAccessToken(t *testing.T) {
 func TestSignInByAccessTokenWithoutIssuer(t *testing.T) {
 	i := newIssuer(t)
 	token := i.token(t, nil)
-	w := newWorld(t, func(c *scim.Config) {
-		c.Paused = never
-		c.SignIn = map[string]scim.SignIn{"acme": {JWT: &scim.JWT{Issuer: i.URL, Audience: "api://scim"}}}
-	})
+	w := newWorld(t, nil, signingIn(acme(), contractor.SignIn{JWT: &contractor.AccessTokens{Issuer: i.URL, Audience: "api://scim"}}))
 	i.Close()
 	r := w.as("").do("GET", "/Users", "", "Authorization", "Bearer "+token)
 	r.refused(503, "", "issuer")
@@ -175,7 +175,7 @@ func TestSignInByAccessTokenWithoutIssuer(t *testing.T) {
 }
 
 func TestSignInByBasic(t *testing.T) {
-	w := newWorld(t, func(c *scim.Config) { c.SignIn = map[string]scim.SignIn{"acme": {Basic: true}} })
+	w := newWorld(t, nil, signingIn(acme(), contractor.SignIn{Basic: true}), globex())
 	basic := func(user, password string) reply {
 		return w.as("").do("GET", "/Users", "", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 	}
@@ -188,13 +188,10 @@ func TestSignInByBasic(t *testing.T) {
 
 func TestSignInByCertificate(t *testing.T) {
 	pool, issue := authority(t)
-	w := newWorld(t, func(c *scim.Config) {
-		c.Paused = never
-		c.SignIn = map[string]scim.SignIn{
-			"acme":   {Certificates: []string{"CN=scim,O=Acme", "dns:scim.acme.example"}},
-			"globex": {Certificates: []string{"uri:spiffe://globex/scim"}},
-		}
-	})
+	w := newWorld(t, nil,
+		signingIn(acme(), contractor.SignIn{Certificates: []string{"CN=scim,O=Acme", "dns:scim.acme.example"}}),
+		signingIn(globex(), contractor.SignIn{Certificates: []string{"uri:spiffe://globex/scim"}}),
+	)
 	server := httptest.NewUnstartedServer(w.server.Config.Handler)
 	server.TLS = &tls.Config{ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
@@ -278,10 +275,8 @@ func authority(t *testing.T) (*x509.CertPool, func(*x509.Certificate) *tls.Certi
 
 func TestNetworks(t *testing.T) {
 	only := func(networks string, proxies ...netip.Prefix) *world {
-		return newWorld(t, func(c *scim.Config) {
-			c.SignIn = map[string]scim.SignIn{"acme": {Networks: []netip.Prefix{netip.MustParsePrefix(networks)}}}
-			c.Proxies = proxies
-		})
+		return newWorld(t, func(c *scim.Config) { c.Proxies = proxies },
+			signingIn(acme(), contractor.SignIn{Networks: []netip.Prefix{netip.MustParsePrefix(networks)}}), globex())
 	}
 	only("127.0.0.0/8").do("GET", "/Users", "").want(200)
 	w := only("10.1.0.0/16")
@@ -316,24 +311,73 @@ func TestRefusalsAreJournaledOnceAMinute(t *testing.T) {
 	}
 }
 
-func TestSignInSettingsThatCannotBeToldApart(t *testing.T) {
-	good := &scim.JWT{Issuer: "https://login.example", Audience: "a"}
+func TestSignInFollowsTheMapping(t *testing.T) {
+	w := newWorld(t, nil)
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("acme:"+w.tokens["acme"]))
+	w.as("").do("GET", "/Users", "", "Authorization", basic).refused(401, "", "")
+	w.as("").do("GET", "/ServiceProviderConfig", "").is("authenticationSchemes.#", "1")
+	w.vendors.Store("acme", signingIn(acme(), contractor.SignIn{Basic: true}))
+	w.as("").do("GET", "/Users", "", "Authorization", basic).want(200)
+	w.as("").do("GET", "/ServiceProviderConfig", "").is("authenticationSchemes.#", "2")
+	w.vendors.Store("acme", acme())
+	w.as("").do("GET", "/Users", "", "Authorization", basic).refused(401, "", "")
+}
+
+func TestRefusalsAreCountedByVendor(t *testing.T) {
+	var mu sync.Mutex
+	counted := map[string]int{}
+	w := newWorld(t, func(c *scim.Config) {
+		c.Refused = func(vendor string, why contractor.Code) {
+			mu.Lock()
+			defer mu.Unlock()
+			counted[vendor+" "+string(why)]++
+		}
+	}, signingIn(acme(), contractor.SignIn{Networks: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}}), globex())
+	w.do("GET", "/Users", "").want(403)
+	w.as("").do("GET", "/Users", "").want(401)
+	w.as("").do("GET", "/Users", "").want(401)
+	w.as("globex").do("GET", "/Users", "").want(200)
+	w.vendors.Delete("globex")
+	w.as("globex").do("GET", "/Users", "").refused(403, "", "no vendor of this name")
+	mu.Lock()
+	defer mu.Unlock()
+	want := map[string]int{"acme forbidden": 1, " unauthorized": 2, " forbidden": 1}
+	if !maps.Equal(counted, want) {
+		t.Errorf("counted %v, want %v", counted, want)
+	}
+}
+
+func TestSignInSettingsThatCannotBeUsed(t *testing.T) {
+	const issuer = "https://login.example"
+	tokens := func(claims map[string]string) contractor.SignIn {
+		return contractor.SignIn{JWT: &contractor.AccessTokens{Issuer: issuer, Audience: "a", Claims: claims}}
+	}
+	named := func(names ...string) contractor.SignIn { return contractor.SignIn{Certificates: names} }
 	for name, c := range map[string]struct {
-		settings map[string]scim.SignIn
-		want     string
+		acme, globex contractor.SignIn
+		want         string // in the only mistake; "": none
+		path         []any
 	}{
-		"the same tokens":       {map[string]scim.SignIn{"a": {JWT: good}, "b": {JWT: &scim.JWT{Issuer: good.Issuer, Audience: "a"}}}, "same access tokens"},
-		"the same certificate":  {map[string]scim.SignIn{"a": {Certificates: []string{"CN=x"}}, "b": {Certificates: []string{"CN=x"}}}, "both"},
-		"an issuer without TLS": {map[string]scim.SignIn{"a": {JWT: &scim.JWT{Issuer: "http://login.example", Audience: "a"}}}, "https"},
-		"no audience":           {map[string]scim.SignIn{"a": {JWT: &scim.JWT{Issuer: "https://login.example"}}}, "audience"},
+		"the same tokens":               {tokens(nil), tokens(nil), "could fit both acme and globex", []any{"sign_in", "jwt"}},
+		"one wants less than the other": {tokens(map[string]string{"azp": "x"}), tokens(nil), "could fit both", []any{"sign_in", "jwt"}},
+		"different claims":              {tokens(map[string]string{"azp": "x"}), tokens(map[string]string{"scp": "y"}), "could fit both", []any{"sign_in", "jwt"}},
+		"told apart by a claim":         {tokens(map[string]string{"azp": "x"}), tokens(map[string]string{"azp": "y"}), "", nil},
+		"the same certificate":          {named("CN=x,O=y"), named("dns:a", "O = y, CN = x"), "is given to acme, too", []any{"sign_in", "certificates", 1}},
+		"the same name in another case": {named("dns:Scim.Example"), named("dns:scim.example"), "is given to acme, too", []any{"sign_in", "certificates", 0}},
+		"not a subject":                 {named("scim.acme.example"), contractor.SignIn{}, "is not a subject", []any{"sign_in", "certificates", 0}},
+		"an unknown type":               {named("CX=a"), contractor.SignIn{}, "no attribute type", []any{"sign_in", "certificates", 0}},
+		"a wildcard":                    {named("dns:*.acme.example"), contractor.SignIn{}, "not a name that a certificate can have", []any{"sign_in", "certificates", 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := scim.New(scim.Config{
-				Store: struct{ scim.Store }{}, Wake: func() {}, Groups: func() []contractor.Entitlement { return nil }, Logger: discard(), Paused: never, SignIn: c.settings,
-				Vendors: func(string) (*contractor.Vendor, bool) { return nil, false },
-			})
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("error %v, want one with %q", err, c.want)
+			found := scim.CheckVendors([]*contractor.Vendor{signingIn(acme(), c.acme), signingIn(globex(), c.globex)})
+			if c.want == "" {
+				if found != nil {
+					t.Errorf("found %v", found)
+				}
+				return
+			}
+			if len(found) != 1 || !strings.Contains(found[0].Message, c.want) || !slices.Equal(found[0].Path, c.path) {
+				t.Errorf("found %+v, want %q at %v", found, c.want, c.path)
 			}
 		})
 	}

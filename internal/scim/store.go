@@ -16,6 +16,9 @@ type Store interface {
 	// Authenticate finds the live token with this SHA-256 hash and notes its use. CodeUnauthorized if there is none.
 	Authenticate(ctx context.Context, tokenHash [32]byte, now time.Time) (Client, error)
 
+	// Paused reports whether an operator has paused the vendor; false for one that the database does not know yet.
+	Paused(ctx context.Context, vendor string) (bool, error)
+
 	// Create stores a new engagement. ID, Version, Created, Modified are the caller's to fill. A userName (folded) or a
 	// non-empty externalId that a live engagement of the vendor has is CodeConflict. A tombstone of the vendor with the same
 	// externalId, else the same userName, is revived under its old ID instead: the returned engagement has it, and the
