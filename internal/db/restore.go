@@ -64,9 +64,6 @@ func Restore(ctx context.Context, backup, path string, actor audit.Actor, reason
 	return r, errors.Join(err, s.Close())
 }
 
-// companions are the files that SQLite keeps beside a database.
-var companions = [...]string{"-wal", "-shm"}
-
 // replace puts a copy of backup at path in one rename. What was there keeps living under the name that is answered, with what
 // its write-ahead log holds.
 func replace(backup, path string, now time.Time) (kept string, err error) {
@@ -82,7 +79,7 @@ func replace(backup, path string, now time.Time) (kept string, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	for _, suffix := range companions {
+	for _, suffix := range []string{"-wal", "-shm"} { // what SQLite keeps beside a database
 		err := os.Rename(path+suffix, kept+suffix)
 		if kept == "" { // left behind by a database that was deleted: it belongs to nothing
 			err = os.Remove(path + suffix)
