@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// leafSize is room for the usual leaf, which is 500 to 900 bytes long.
-const leafSize = 1024
+// leafSize is room for the usual leaf, which is 500 to 1,800 bytes long.
+const leafSize = 2048
 
 // Leaf is the canonical form of the event that is hashed: its JSON, with Prev, without Hash and without what can be erased.
 //

@@ -92,7 +92,7 @@ func (e *Engagement) Period(v *Vendor) (Period, error) {
 		p.Zone = time.UTC
 	}
 	if e.Record.TimeZone != "" {
-		z, err := LoadZone(e.Record.TimeZone)
+		z, err := v.ZoneOf(e.Record.TimeZone)
 		if err != nil {
 			return p, Invalid(ExtensionURN+":timeZone", err.Error())
 		}
@@ -150,6 +150,14 @@ func (e *Engagement) Period(v *Vendor) (Period, error) {
 		p.Note = "no end date, and no rule for engagements without one"
 	}
 	return p, nil
+}
+
+// ZoneOf is LoadZone, but for the vendor's own zone, which is at hand: Go reads a zone's file each time.
+func (v *Vendor) ZoneOf(name string) (*time.Location, error) {
+	if v.Zone != nil && v.Zone.String() == name && name != "" && name != "Local" {
+		return v.Zone, nil
+	}
+	return LoadZone(name)
 }
 
 // LoadZone reads an IANA zone name; "" and "Local" are refused, since the machine's own zone must never decide an end.

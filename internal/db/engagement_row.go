@@ -153,23 +153,47 @@ func (s *engagementScan) fill(e *contractor.Engagement, withRecord bool) error {
 	return err
 }
 
-func decodeStanding(id, text string) (s contractor.Standing, err error) {
-	if text == "{}" {
-		return s, nil
+// decodeStanding reads a standing as recordStanding wrote it, by hand for decodeRecord's reason.
+func decodeStanding(id, stored string) (s contractor.Standing, err error) {
+	unreadable := func(err error) error { return fmt.Errorf("engagement %s: its standing cannot be read: %w", id, err) }
+	if firstByte(stored) != '{' {
+		return s, unreadable(errors.New("it is not a JSON object"))
 	}
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return s, fmt.Errorf("engagement %s: its standing cannot be read: %w", id, err)
-	}
-	return s, nil
+	members(stored, func(name, value string) {
+		instant := func(into *time.Time) {
+			if fault := into.UnmarshalText([]byte(text(value))); fault != nil && err == nil {
+				err = unreadable(fault)
+			}
+		}
+		switch name {
+		case "status":
+			s.Status = contractor.Status(text(value))
+		case "statusReason":
+			s.Reason = text(value)
+		case "effectiveStart":
+			instant(&s.EffectiveStart)
+		case "effectiveEnd":
+			instant(&s.EffectiveEnd)
+		case "entraObjectId":
+			s.EntraObjectID = text(value)
+		case "entraUserState":
+			s.EntraUserState = text(value)
+		case "access":
+			elements(value, func(name string) { s.Access = append(s.Access, text(name)) })
+		}
+	})
+	return s, err
 }
 
 // scanEngagements reads all rows of a query over engagementColumns and what stands behind them.
 func scanEngagements(rows *sql.Rows, withRecord bool, more ...any) (list []contractor.Engagement, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	var scan engagementScan
+	var e contractor.Engagement
+	dest := append(scan.dest(&e), more...)
 	for rows.Next() {
-		var scan engagementScan
-		var e contractor.Engagement
-		if err := rows.Scan(append(scan.dest(&e), more...)...); err != nil {
+		e = contractor.Engagement{}
+		if err := rows.Scan(dest...); err != nil {
 			return nil, err
 		}
 		if err := scan.fill(&e, withRecord); err != nil {

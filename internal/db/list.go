@@ -292,15 +292,17 @@ func (l *listing) fetch(ctx context.Context, c *conn, b begin, total int) (items
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	if !l.guide.few {
-		items = make([]contractor.Engagement, 0, min(l.q.Count, 128))
+		items = make([]contractor.Engagement, 0, min(l.q.Count, 100)) // the page that is asked for mostly
 	}
+	var scan engagementScan
+	var e contractor.Engagement // one for all rows: it is large, and what is pointed at is allocated
+	dest := append(scan.listed(&e), &last.tie, &last.key)
 	for rows.Next() {
 		if len(items) == l.q.Count {
 			return items, last, true, nil
 		}
-		var scan engagementScan
-		var e contractor.Engagement
-		if err := rows.Scan(append(scan.listed(&e), &last.tie, &last.key)...); err != nil {
+		e = contractor.Engagement{}
+		if err := rows.Scan(dest...); err != nil {
 			return nil, last, false, err
 		}
 		if err := scan.fill(&e, false); err != nil {

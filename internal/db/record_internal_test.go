@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -37,6 +38,39 @@ func TestDecodeRecordReadsEveryField(t *testing.T) {
 		got, err := decodeRecord("id", string(stored))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("error %v, difference:\n%s", err, diff)
+		}
+	}
+}
+
+// So does every field of a standing.
+func TestDecodeStandingReadsEveryField(t *testing.T) {
+	var want contractor.Standing
+	v := reflect.ValueOf(&want).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i); f.Interface().(type) {
+		case string, contractor.Status:
+			f.SetString(v.Type().Field(i).Name + " \"quoted\" \\ é \n</b> \u2028 {[,]}")
+		case time.Time:
+			f.Set(reflect.ValueOf(time.Date(2027, 5, 31, 21, 59, 59, 123456000, time.UTC)))
+		case []string:
+			f.Set(reflect.ValueOf([]string{"ext-base", "a\"b"}))
+		default:
+			t.Fatalf("decodeStanding does not know the type of %s", v.Type().Field(i).Name)
+		}
+	}
+	for name, standing := range map[string]contractor.Standing{"Full": want, "Empty": {}} {
+		stored, err := json.Marshal(standing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeStanding("id", string(stored))
+		if diff := cmp.Diff(standing, got); diff != "" || err != nil {
+			t.Errorf("%s: error %v, difference:\n%s", name, err, diff)
+		}
+	}
+	for _, broken := range []string{``, `null`, `{"effectiveEnd":"soon"}`} {
+		if _, err := decodeStanding("id", broken); err == nil {
+			t.Errorf("%q was read", broken)
 		}
 	}
 }

@@ -60,6 +60,7 @@ type Door struct {
 	gates  gates
 	locks  [256]sync.Mutex // for writers of one engagement that lost a race (write.go)
 	router *echo.Echo
+	bodies bodies
 
 	signIns     *signIns
 	refusals    refusals

@@ -38,7 +38,7 @@ func fullName(r *contractor.Record) string {
 func (k *call) created(e *contractor.Engagement, d *draft) audit.Event {
 	ev := k.event(kindCreated, e)
 	empty := value{kind: object}
-	ev.Detail = k.detail(differing(k.names.t.root, &empty, &d.root, nil), time.Time{}, e.Standing.EffectiveEnd)
+	ev.Detail = k.detail(differing(k.names.t.root, &empty, &d.root, make([]string, 0, 48)), time.Time{}, e.Standing.EffectiveEnd)
 	return ev
 }
 
@@ -66,7 +66,7 @@ func (k *call) deleted(old *contractor.Engagement) audit.Event {
 }
 
 func (k *call) detail(changed []string, from, to time.Time) []byte {
-	b := append(make([]byte, 0, 256), '{')
+	b := append(make([]byte, 0, 2048), '{') // a create names some thirty attributes
 	if k.client.TokenID != "" {
 		b = appendString(append(b, `"token":`...), k.client.TokenID)
 		b = append(b, ',')

@@ -68,7 +68,7 @@ func parseJSON(doc string, limits jsonLimits) (value, error) {
 	if !utf8.ValidString(doc) {
 		return value{}, syntaxErrorf("the body is not valid UTF-8")
 	}
-	r := jsonReader{doc: doc, limits: limits, left: limits.values}
+	r := jsonReader{doc: doc, limits: limits, left: limits.values, stack: make([]member, 0, 24)} // room for the usual User
 	r.space()
 	if r.pos == len(doc) {
 		return value{}, syntaxErrorf("the body is empty; send a JSON object")

@@ -27,7 +27,9 @@ func (k *call) answerUsers(q *query) error {
 	for i := range page.Items {
 		size += len(page.Items[i].Resource) + 768
 	}
-	b := make([]byte, 0, size)
+	body := k.door.bodies.take(size)
+	defer k.door.bodies.give(body)
+	b := *body
 	b = listHead(b, page.Total, start, len(page.Items), q, page.Next)
 	for i := range page.Items {
 		if i > 0 {
@@ -35,7 +37,8 @@ func (k *call) answerUsers(q *query) error {
 		}
 		b = r.user(b, &page.Items[i])
 	}
-	return k.send(http.StatusOK, append(b, ']', '}'))
+	*body = append(b, ']', '}')
+	return k.send(http.StatusOK, *body)
 }
 
 // findUsers asks the store.

@@ -306,7 +306,7 @@ func checkEmail(v *contractor.Vendor, email string) error {
 func dates(v *contractor.Vendor, r *contractor.Record) ([]Date, error) {
 	zone := v.Zone
 	if r.TimeZone != "" {
-		z, err := contractor.LoadZone(r.TimeZone)
+		z, err := v.ZoneOf(r.TimeZone)
 		if err != nil {
 			return nil, contractor.Invalid(urnContractor+":timeZone", err.Error())
 		}

@@ -34,6 +34,8 @@ type attribute struct {
 	byName     map[string]*attribute // canonical spelling
 	byFold     map[string]*attribute // lower case
 
+	spelled string // path(), once it was worked out
+
 	full contractor.Attr // as a condition on the resource names it
 	rel  contractor.Attr // as a condition inside brackets names it
 }
@@ -66,6 +68,8 @@ func (a *attribute) extension() bool { return strings.HasPrefix(a.name, "urn:") 
 // path is the attribute's SCIM path: name.givenName, urn:…:User:workerId.
 func (a *attribute) path() string {
 	switch {
+	case a.spelled != "":
+		return a.spelled
 	case a.parent == nil || a.parent.name == "":
 		return a.name
 	case a.parent.extension():
@@ -181,6 +185,7 @@ func (a *attribute) settle() {
 		for top.parent.name != "" {
 			top = top.parent
 		}
+		a.spelled = a.path()
 		a.full = contractor.Attr{Path: a.steps(), Type: typ, CaseExact: a.caseExact, Multi: top.multi}
 		a.rel = contractor.Attr{Path: []string{a.name}, Type: typ, CaseExact: a.caseExact}
 	}

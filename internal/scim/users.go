@@ -26,7 +26,10 @@ func (k *call) sendUser(status int, r *renderer, e *contractor.Engagement) error
 	h := k.Response().Header()
 	h.Set("ETag", etag(e.Version))
 	h.Set("Location", r.base+"/Users/"+e.ID)
-	return k.send(status, r.user(make([]byte, 0, len(e.Resource)+768), e))
+	b := k.door.bodies.take(len(e.Resource) + 768)
+	defer k.door.bodies.give(b)
+	*b = r.user(*b, e)
+	return k.send(status, *b)
 }
 
 func (k *call) getUser() error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 
 	"github.com/google/uuid"
@@ -28,7 +29,12 @@ func (k *call) create(ctx context.Context, id string, sent *value) (contractor.E
 		return contractor.Engagement{}, err
 	}
 	if id == "" {
-		id = uuid.NewString()
+		// Ids that grow with time stand side by side in the indexes of the store: a create touches fewer of its pages.
+		fresh, err := uuid.NewV7()
+		if err != nil {
+			return contractor.Engagement{}, fmt.Errorf("make an id: %w", err)
+		}
+		id = fresh.String()
 	}
 	e, err := d.engagement(id, k.now)
 	if err != nil {
