@@ -8,6 +8,7 @@ set -eu
 
 name=scimbridge
 features=guests,groups
+config=
 out=.
 days=365
 credential=certificate
@@ -30,8 +31,12 @@ Usage: scripts/entra-setup.sh [options]
                          packages    access packages (P2 or ID Governance)
                          leave-date  employeeLeaveDateTime
                          activity    sign-in and audit logs (P1 or P2)
+                         mail        mails of scimbridge's own through Graph (notify.sender: graph)
                          checks      doctor reads invitation settings and conditional access
+                         policies    scimbridge policy apply; alone, for an application of its own:
+                                     --name scimbridge-policies --features policies
                        (default: guests,groups)
+  --config FILE        take the features from a scimbridge.yaml and its mapping (needs the program scimbridge)
   --credential KIND    certificate (default), federated, or none (one you add yourself)
   --issuer URL         of the federated credential
   --subject TEXT       of the federated credential
@@ -54,11 +59,12 @@ fail() {
 
 while [ $# -gt 0 ]; do
 	case $1 in
-	--name | --features | --credential | --issuer | --subject | --principal | --out | --days)
+	--name | --features | --config | --credential | --issuer | --subject | --principal | --out | --days)
 		[ $# -ge 2 ] || fail "$1 wants a value; see --help" 2
 		case $1 in
 		--name) name=$2 ;;
 		--features) features=$2 ;;
+		--config) config=$2 ;;
 		--credential) credential=$2 ;;
 		--issuer) issuer=$2 ;;
 		--subject) subject=$2 ;;
@@ -105,17 +111,33 @@ TEXT
 	packages) echo "EntitlementManagement.ReadWrite.All  assign, move and remove access packages" ;;
 	leave-date) echo "User-LifeCycleInfo.ReadWrite.All  write employeeLeaveDateTime" ;;
 	activity) echo "AuditLog.Read.All  read sign-ins of guests and changes made to them by others" ;;
+	mail) echo "Mail.Send  send mails to sponsors; bound it to the one mailbox (docs/sponsors.md)" ;;
+	policies) cat <<'TEXT'
+Policy.Read.All  read conditional access, named locations and trust settings
+Policy.ReadWrite.ConditionalAccess  write the policies and locations that scimbridge keeps
+GroupMember.Read.All  see that a policy's group holds guests only
+User.Read.All  see that break-glass accounts exist and can sign in
+Policy.ReadWrite.CrossTenantAccess  trust the multifactor authentication of vendors' tenants
+TEXT
+		;;
 	checks) echo "Policy.Read.All  check invitation settings and conditional access" ;;
 	*) fail "unknown feature '$1'; see --help" 2 ;;
 	esac
 }
 
+if [ -n "$config" ]; then
+	command -v scimbridge >/dev/null 2>&1 || fail "--config needs the program scimbridge in PATH; or name the --features yourself"
+	features=$(scimbridge doctor --features --config "$config") || fail "scimbridge cannot read $config"
+fi
+
 wanted=$(mktemp)
 trap 'rm -f "$wanted"' EXIT
-case ,$features, in *,guests,*) ;; *) features=guests,$features ;; esac
+case ,$features, in *,guests,* | ,policies,) ;; *) features=guests,$features ;; esac
 for feature in $(printf '%s' "$features" | tr ',' ' '); do
 	permissions "$feature" >>"$wanted"
 done
+awk '!seen[$1]++' "$wanted" >"$wanted.once" # one feature's permission may be another's, too
+mv "$wanted.once" "$wanted"
 
 if [ -n "$principal" ]; then
 	printf 'This gives the service principal %s in the Entra tenant:\n\n' "$principal"

@@ -46,6 +46,16 @@ type entraStatus struct {
 	LastError  string    `json:"lastError,omitempty"`
 	SkewSecs   float64   `json:"clockSkewSeconds"`
 	Throttled  int64     `json:"throttled"`
+	Quota      quotaUse  `json:"quota"`
+}
+
+// quotaUse is how the writes of the last 150 s compare with Entra's limit.
+type quotaUse struct {
+	Used       int     `json:"used"`
+	Allowed    int     `json:"allowed"`    // in force: the documented limit, or less where Entra's answers said so
+	Documented int     `json:"documented"` // as configured
+	Waiting    int     `json:"waiting"`    // calls that stand in line
+	OldestWait float64 `json:"oldestWaitSeconds"`
 }
 
 // listenAdmin makes the admin socket: mode 0660, group scimbridge where there is one. A socket file that a dead daemon left

@@ -375,7 +375,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	st := &adminStatus{
 		Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
 		People: stats.Phases, Records: stats.Statuses, Held: stats.Held, Due: stats.Due, NextDue: stats.NextDue,
-		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled},
+		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled, Quota: quotaOf(graph)},
 	}
 	if !stats.OldestDue.IsZero() && stats.OldestDue.Before(now) {
 		st.Lag = now.Sub(stats.OldestDue).Seconds()

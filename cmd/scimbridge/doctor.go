@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,16 +17,17 @@ import (
 	"scimbridge/internal/db"
 	"scimbridge/internal/entra"
 	"scimbridge/internal/mapper"
-	"scimbridge/internal/policy"
 )
 
 func newDoctor(io streams) *cobra.Command {
 	var file string
-	var asJSON bool
+	var asJSON, features bool
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look at everything that the bridge depends on, and say what to do", Args: cobra.NoArgs,
 		Long: `Look at everything that the bridge depends on: token, permissions needed and those beyond need, clock, groups, PIM caps,
-packages, sponsors, conditional access, database, disk, certificates. Nothing is changed.
+packages, licences and what is billed, sponsors, conditional access, quota, database, disk, certificates. Nothing is changed.
+
+With --features it prints only what configuration and mapping use, in the words of scripts/entra-setup.sh, and asks nobody.
 
 Exit codes: 0 all is well, 1 something fails, 2 something is worth a look.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +38,15 @@ Exit codes: 0 all is well, 1 something fails, 2 something is worth a look.`,
 			m, _, err := readMapping(cfg.Mapping)
 			if err != nil {
 				return setupError(err)
+			}
+			if features {
+				d := doctorConfig(cfg, m)
+				used := make([]string, 0, len(entra.Features()))
+				for _, f := range d.Features() {
+					used = append(used, string(f))
+				}
+				_, err := fmt.Fprintln(io.out, strings.Join(used, ","))
+				return err
 			}
 			checks := append(localChecks(cmd.Context(), cfg), graphChecks(cmd.Context(), cfg, m, io)...)
 			if asJSON {
@@ -47,6 +59,7 @@ Exit codes: 0 all is well, 1 something fails, 2 something is worth a look.`,
 	}
 	configFlag(cmd, &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&features, "features", false, "print the features in use, for scripts/entra-setup.sh --features")
 	return cmd
 }
 
@@ -92,27 +105,28 @@ func graphChecks(ctx context.Context, cfg *config.Config, m *mapper.Mapping, io 
 	defer closeIdle()
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	checks := graph.Doctor(ctx, entra.DoctorConfig{Catalog: m.Catalog(), NotAfter: credential.NotAfter(), Activity: cfg.Watch != nil})
-	return append(checks, sessionCheck(ctx, graph))
+	d := doctorConfig(cfg, m)
+	d.NotAfter = credential.NotAfter()
+	checks := graph.Doctor(ctx, d)
+	if slices.ContainsFunc(checks, func(c entra.Check) bool { return c.Area == "token" && c.Level == entra.CheckFail }) {
+		return checks // without a token there is nothing more to ask
+	}
+	checks = append(checks, sponsorChecks(ctx, cfg, graph)...)
+	return append(checks, accessChecks(ctx, cfg, m, graph)...)
 }
 
-// sessionCheck asks whether conditional access bounds what a guest's session outlives its contract by: disabling sign-in stops
-// new tokens, and a session is asked again only where a sign-in frequency says so.
-func sessionCheck(ctx context.Context, graph *entra.Client) entra.Check {
-	c := entra.Check{Area: "conditional access", Level: entra.CheckWarn}
-	policies, err := graph.CAPolicies(ctx)
-	if err != nil {
-		c.Found, c.Action = "the policies cannot be read", "grant Policy.Read.All to have this checked"
-		return c
+// doctorConfig says which features configuration and mapping use.
+func doctorConfig(cfg *config.Config, m *mapper.Mapping) entra.DoctorConfig {
+	d := entra.DoctorConfig{
+		Catalog: m.Catalog(), LeaveDate: m.Writes("employeeLeaveDateTime"), Activity: cfg.Watch != nil, Policies: m.ConditionalAccess() != nil,
 	}
-	frequency, enforced := policy.SignInFrequency(policies)
-	if !enforced {
-		c.Found = "no enforced policy makes every guest sign in again after a while: a session may outlive its contract by days"
-		c.Action = "see docs/conditional-access.md and configs/baseline-conditional-access.yaml"
-		return c
+	if f := m.SponsorFallback(); f != "" {
+		d.Sponsors = []string{f}
 	}
-	c.Level, c.Found = entra.CheckOK, "every guest signs in again after "+frequency.String()
-	return c
+	if cfg.Notify != nil && cfg.Notify.Sender == config.SendGraph {
+		d.Mailbox = cfg.Notify.From
+	}
+	return d
 }
 
 // minFree is the free disk below which an operator should act, in bytes: a day's journal of a large installation fits often.
@@ -148,7 +162,10 @@ func localChecks(ctx context.Context, cfg *config.Config) []entra.Check {
 		}
 		checks = append(checks, c)
 	}
-	return checks
+	if cfg.TLS != nil {
+		checks = append(checks, doorCertificate(cfg.TLS.CertFile.Path(), time.Now()))
+	}
+	return append(checks, quotaCheck(ctx, cfg))
 }
 
 func count2(n int, one, many string) string {

@@ -26,7 +26,7 @@ const (
 
 // Check is one finding of Doctor: one line for the operator. It holds no personal data.
 type Check struct {
-	Area   string     `json:"area"` // token, clock, permission, invitations, group, package, sponsor, certificate, quota
+	Area   string     `json:"area"` // token, clock, permission, invitations, group, package, licence, billing, sponsor, mail, certificate, quota
 	Level  CheckLevel `json:"level"`
 	Found  string     `json:"found"`         // what was seen
 	Action string     `json:"action"`        // what to do; "" if nothing
@@ -40,6 +40,8 @@ type DoctorConfig struct {
 	Sponsors  []string      // references that the mapping names literally: addresses, object ids, group:<id>
 	LeaveDate bool          // the mapping writes employeeLeaveDateTime
 	Activity  bool          // the logs are watched
+	Mailbox   string        // mails of our own are sent from it through Graph; "": they are not
+	Policies  bool          // the mapping declares conditional access
 	NotAfter  time.Time     // end of the certificate in use; zero: none
 	MaxSkew   time.Duration // default 5 min
 }
@@ -69,8 +71,12 @@ func (c *Client) Doctor(ctx context.Context, d DoctorConfig) []Check {
 			x.pack(ctx, e)
 		}
 	}
+	x.licences(ctx)
 	for _, s := range d.Sponsors {
 		x.sponsor(ctx, s)
+	}
+	if d.Mailbox != "" {
+		x.mailbox(ctx)
 	}
 	x.certificate(time.Now())
 	x.quota()
@@ -145,8 +151,18 @@ func rolesOf(token string) []string {
 
 // features are those that the mapping uses.
 func (x *examination) features() map[Feature]bool {
-	used := map[Feature]bool{FeatureGuests: true, FeaturePolicyRead: true, FeatureLeaveDate: x.d.LeaveDate, FeatureActivity: x.d.Activity}
-	for _, e := range x.d.Catalog {
+	return x.d.features()
+}
+
+// Features lists what the configuration and the mapping use, in the order of Features.
+func (d *DoctorConfig) Features() []Feature {
+	used := d.features()
+	return slices.DeleteFunc(Features(), func(f Feature) bool { return !used[f] })
+}
+
+func (d *DoctorConfig) features() map[Feature]bool {
+	used := map[Feature]bool{FeatureGuests: true, FeaturePolicyRead: true, FeatureLeaveDate: d.LeaveDate, FeatureActivity: d.Activity, FeatureMail: d.Mailbox != ""}
+	for _, e := range d.Catalog {
 		switch {
 		case e.Kind == contractor.KindAccessPackage:
 			used[FeaturePackages] = true
@@ -191,7 +207,11 @@ func (x *examination) permissions() {
 		case slices.Contains(forbidden(), r):
 			x.add(CheckFail, "permission", r, "granted, and never needed: whoever steals the credential owns the tenant", "take it away")
 		case !wanted[r]:
-			x.add(CheckWarn, "permission", r, "granted, but nothing in the mapping needs it", "take it away unless another command uses it (policy apply, for one)")
+			action := "take it away"
+			if x.d.Policies && slices.ContainsFunc(Permissions(FeaturePolicies), func(p Permission) bool { return p.Name == r }) {
+				action = "take it away: give scimbridge policy apply an application of its own, which no daemon holds"
+			}
+			x.add(CheckWarn, "permission", r, "granted, but nothing that the daemon does needs it", action)
 		}
 	}
 }
@@ -246,7 +266,7 @@ func (x *examination) group(ctx context.Context, e contractor.Entitlement) {
 	}
 	rules, err := x.c.policyRules(ctx, e.ID)
 	if err != nil {
-		x.add(CheckWarn, "group", e.Name, "can be used; its PIM policy cannot be read", "grant RoleManagementPolicy.Read.AzureADGroup to see its longest assignment")
+		x.add(CheckWarn, "group", e.Name, "can be used; its PIM policy cannot be read, so nobody knows how long an assignment may last", "grant RoleManagementPolicy.Read.AzureADGroup")
 		return
 	}
 	limit := capOf(rules)
@@ -278,59 +298,6 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-// packagePolicy is what matters of an assignment policy.
-type packagePolicy struct {
-	ID                string `json:"id"`
-	DisplayName       string `json:"displayName"`
-	RequestorSettings *struct {
-		AllowCustomAssignmentSchedule *bool `json:"allowCustomAssignmentSchedule"`
-	} `json:"requestorSettings"`
-	RequestApprovalSettings *struct {
-		IsApprovalRequiredForAdd *bool `json:"isApprovalRequiredForAdd"`
-	} `json:"requestApprovalSettings"`
-	Expiration *expiration `json:"expiration"`
-}
-
-// pack checks that a package and its policy exist, belong together and let the bridge set an end.
-func (x *examination) pack(ctx context.Context, e contractor.Entitlement) {
-	if !isGUID(e.ID) || !isGUID(e.Policy) {
-		x.add(CheckFail, "package", e.Name, "its id or policy is not a GUID", "correct the mapping's catalog")
-		return
-	}
-	k := governance("read package policies", http.MethodGet, "/assignmentPolicies", query("$filter", "accessPackage/id eq "+quote(e.ID)), nil)
-	k.needs = "EntitlementManagement.Read.All"
-	policies, err := list[packagePolicy](ctx, x.c, k)
-	if err != nil {
-		x.fail("package", e.Name, "its policies cannot be read", err)
-		return
-	}
-	i := slices.IndexFunc(policies, func(p packagePolicy) bool { return strings.EqualFold(p.ID, e.Policy) })
-	if i < 0 {
-		x.add(CheckFail, "package", e.Name, "the package has no such policy, or does not exist", "correct id and policy in the mapping's catalog")
-		return
-	}
-	p := policies[i]
-	switch {
-	case p.RequestorSettings != nil && p.RequestorSettings.AllowCustomAssignmentSchedule != nil && !*p.RequestorSettings.AllowCustomAssignmentSchedule:
-		x.add(CheckFail, "package", e.Name, "its policy takes no schedule of ours, so assignments would not end with the contract", "allow custom assignment schedules in the policy")
-	case p.RequestApprovalSettings != nil && isTrue(p.RequestApprovalSettings.IsApprovalRequiredForAdd):
-		x.add(CheckWarn, "package", e.Name, "its policy wants each assignment approved by a person; with sponsors as approvers each guest is billed", "use a policy for direct assignment without approval")
-	default:
-		found := "can be assigned"
-		if d, ok := isoDuration(expirationText(p.Expiration)); ok && d > 0 {
-			found += "; its policy allows " + days(d) + " at a time"
-		}
-		x.add(CheckOK, "package", e.Name, found, "")
-	}
-}
-
-func expirationText(e *expiration) string {
-	if e == nil {
-		return ""
-	}
-	return e.Duration
-}
-
 // sponsor resolves a reference of the mapping. An address is personal, so the finding does not name it.
 func (x *examination) sponsor(ctx context.Context, ref string) {
 	name := ref
@@ -346,6 +313,22 @@ func (x *examination) sponsor(ctx context.Context, ref string) {
 		x.add(CheckFail, "sponsor", name, "is no enabled internal user and no group", "correct defaults.sponsor in the mapping")
 	default:
 		x.add(CheckOK, "sponsor", name, "is in the tenant", "")
+	}
+}
+
+// mailbox looks at where our mails come from, without sending one.
+func (x *examination) mailbox(ctx context.Context) {
+	var u account
+	_, err := x.c.do(ctx, read("read mailbox", "/users/"+seg(x.d.Mailbox), query("$select", accountSelect), "User.Read.All"), &u)
+	switch {
+	case status(err) == http.StatusNotFound:
+		x.add(CheckFail, "mail", "", "the mailbox of notify.from is not in the tenant", "correct notify.from, or make a shared mailbox with that address")
+	case err != nil:
+		x.fail("mail", "", "the mailbox of notify.from cannot be looked up", err)
+	case u.Mail == "":
+		x.add(CheckFail, "mail", "", "the account of notify.from has no mailbox", "give it an Exchange Online mailbox (a shared one needs no licence), or name another")
+	default:
+		x.add(CheckOK, "mail", "", "the mailbox of notify.from is in the tenant; see that an application access policy bounds Mail.Send to it", "")
 	}
 }
 

@@ -3,6 +3,7 @@ package entra_test
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,8 @@ func finding(t *testing.T, checks []entra.Check, area, name string) entra.Check 
 	t.Fatalf("no check of %s %q in %+v", area, name, checks)
 	return entra.Check{}
 }
+
+const pimLicence = "memberships that Entra ends by itself"
 
 func TestDoctor(t *testing.T) {
 	group := func(t *testing.T, x *tenant, s emulator.GroupSeed) contractor.Entitlement {
@@ -115,6 +118,98 @@ func TestDoctor(t *testing.T) {
 		b, err := json.Marshal(checks)
 		if err != nil || strings.Contains(string(b), "@") {
 			t.Errorf("an address in %s (%v)", b, err)
+		}
+	})
+	run(t, "tells which licences are wanted and which the tenant lacks", func(t *testing.T) {
+		for licence, want := range map[emulator.Licence]map[string]entra.CheckLevel{
+			emulator.LicenceP2:   {pimLicence: entra.CheckOK, "access packages": entra.CheckOK, "the sign-in log": entra.CheckOK, "conditional access": entra.CheckOK, "employeeLeaveDateTime": entra.CheckOK},
+			emulator.LicenceP1:   {pimLicence: entra.CheckFail, "access packages": entra.CheckFail, "the sign-in log": entra.CheckOK, "conditional access": entra.CheckOK},
+			emulator.LicenceFree: {pimLicence: entra.CheckFail, "access packages": entra.CheckFail, "the sign-in log": entra.CheckFail, "conditional access": entra.CheckFail},
+		} {
+			cfg := kindly(1)
+			cfg.Licence = licence
+			x := newTenant(t, cfg)
+			checks := x.Doctor(t.Context(), entra.DoctorConfig{
+				Catalog:   []contractor.Entitlement{group(t, x, emulator.GroupSeed{Name: "g"}), {Kind: contractor.KindAccessPackage, Name: "p", ID: x.pack, Policy: x.policy}},
+				LeaveDate: true, Activity: true, Policies: true,
+			})
+			for name, level := range want {
+				if c := finding(t, checks, "licence", name); c.Level != level || level != entra.CheckOK && c.Action == "" {
+					t.Errorf("%s: %+v, want %s", licence, c, level)
+				}
+			}
+		}
+		// Without the permission nobody can tell.
+		cfg := kindly(1)
+		cfg.Permissions = []string{"User.ReadWrite.All", "GroupMember.ReadWrite.All"}
+		x := newTenant(t, cfg)
+		if c := finding(t, x.Doctor(t.Context(), entra.DoctorConfig{Activity: true}), "licence", "the sign-in log"); c.Level != entra.CheckWarn {
+			t.Errorf("%+v", c)
+		}
+	})
+	run(t, "tells what is billed for each guest", func(t *testing.T) {
+		x := newTenant(t, kindly(1))
+		plain, ours, theirs := group(t, x, emulator.GroupSeed{Name: "plain"}), group(t, x, emulator.GroupSeed{Name: "ours"}), group(t, x, emulator.GroupSeed{Name: "theirs"})
+		somebody, err := x.e.AddUser(emulator.UserSeed{Guest: true, Mail: "ada@vendor.example"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.AssignGroup(t.Context(), contractor.Assignment{GuestID: somebody, GroupID: theirs.ID, End: time.Now().Add(24 * time.Hour), Justification: "x"}); err != nil {
+			t.Fatal(err)
+		}
+		pack := func(s emulator.PackageSeed) contractor.Entitlement {
+			id, policy, err := x.e.AddAccessPackage(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return contractor.Entitlement{Kind: contractor.KindAccessPackage, Name: s.Name, ID: id, Policy: policy}
+		}
+		approved := func(approver string) map[string]any {
+			return map[string]any{"displayName": "p", "description": "p", "allowedTargetScope": "notSpecified", "requestorSettings": map[string]any{"allowCustomAssignmentSchedule": true},
+				"requestApprovalSettings": map[string]any{"isApprovalRequiredForAdd": true, "stages": []any{map[string]any{
+					"isApproverJustificationRequired": false, "primaryApprovers": []any{map[string]any{"@odata.type": approver}}}}}}
+		}
+		checks := x.Doctor(t.Context(), entra.DoctorConfig{Catalog: []contractor.Entitlement{
+			ours, pack(emulator.PackageSeed{Name: "free", Groups: []string{plain.ID}}), pack(emulator.PackageSeed{Name: "with our group", Groups: []string{ours.ID}}),
+			pack(emulator.PackageSeed{Name: "with a group of PIM", Groups: []string{theirs.ID}}), pack(emulator.PackageSeed{Name: "with a role", Roles: []string{"User Administrator"}}),
+			pack(emulator.PackageSeed{Name: "sponsors", Policy: approved("#microsoft.graph.internalSponsors")}), pack(emulator.PackageSeed{Name: "manager", Policy: approved("#microsoft.graph.requestorManager")}),
+			pack(emulator.PackageSeed{Name: "closed", Catalog: "inside", Internal: true}),
+		}})
+		for _, name := range []string{"with our group", "with a group of PIM", "with a role", "sponsors"} {
+			if c := finding(t, checks, "billing", name); c.Level != entra.CheckWarn || !strings.Contains(c.Found, "billed") || c.Action == "" {
+				t.Errorf("%+v", c)
+			}
+		}
+		for _, c := range checks {
+			if c.Area == "billing" && (c.Name == "free" || c.Name == "manager" || c.Level == entra.CheckOK) {
+				t.Errorf("%+v", c)
+			}
+		}
+		for _, name := range []string{"with a role", "closed"} {
+			if c := finding(t, checks, "package", name); c.Level != entra.CheckFail {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+	run(t, "looks at the mailbox that mails come from", func(t *testing.T) {
+		cfg := kindly(1)
+		cfg.Permissions = append(slices.Clone(all), "Mail.Send")
+		x := newTenant(t, cfg)
+		if _, err := x.e.AddUser(emulator.UserSeed{UPN: "bridge@contoso.example"}); err != nil {
+			t.Fatal(err)
+		}
+		for mailbox, level := range map[string]entra.CheckLevel{"bridge@contoso.example": entra.CheckOK, "nobody@contoso.example": entra.CheckFail} {
+			checks := x.Doctor(t.Context(), entra.DoctorConfig{Mailbox: mailbox})
+			if c := finding(t, checks, "mail", ""); c.Level != level {
+				t.Errorf("%+v", c)
+			}
+			if c := finding(t, checks, "permission", "Mail.Send"); c.Level != entra.CheckOK {
+				t.Errorf("%+v", c)
+			}
+		}
+		y := newTenant(t, func() emulator.Config { c := kindly(2); c.Permissions = all; return c }())
+		if c := finding(t, y.Doctor(t.Context(), entra.DoctorConfig{Mailbox: "bridge@contoso.example"}), "permission", "Mail.Send"); c.Level != entra.CheckFail {
+			t.Errorf("%+v", c)
 		}
 	})
 	run(t, "says that the clock is wrong", func(t *testing.T) {

@@ -60,6 +60,9 @@ func (e *graphError) userExists() bool { return e.said("already exists in the di
 // aboutSponsors: a refused body whose inline sponsors are at fault; their form is not documented.
 func (e *graphError) aboutSponsors() bool { return e.said("sponsor") }
 
+// aboutLicence: a 403 for what the tenant has not bought, not for what the application may not do.
+func (e *graphError) aboutLicence() bool { return e.said("license") || e.said("premium") }
+
 // blockedAddress says why an invitation was refused, in our words; "" if Graph did not say.
 func (e *graphError) blockedAddress() string {
 	switch {

@@ -11,12 +11,14 @@ const (
 	FeaturePackages   Feature = "packages"   // access packages
 	FeatureLeaveDate  Feature = "leave-date" // employeeLeaveDateTime
 	FeatureActivity   Feature = "activity"   // sign-in and audit logs
+	FeatureMail       Feature = "mail"       // mails of our own through Graph (notify.sender: graph)
 	FeaturePolicyRead Feature = "checks"     // doctor's look at invitation settings and conditional access
+	FeaturePolicies   Feature = "policies"   // scimbridge policy apply: for an application of its own, not for the daemon's
 )
 
 // Features lists all features, in the order in which they are explained.
 func Features() []Feature {
-	return []Feature{FeatureGuests, FeatureGroups, FeatureSchedules, FeaturePackages, FeatureLeaveDate, FeatureActivity, FeaturePolicyRead}
+	return []Feature{FeatureGuests, FeatureGroups, FeatureSchedules, FeaturePackages, FeatureLeaveDate, FeatureActivity, FeatureMail, FeaturePolicyRead, FeaturePolicies}
 }
 
 // Permission is an application permission of Microsoft Graph.
@@ -52,6 +54,16 @@ func Permissions(f Feature) []Permission {
 		return []Permission{{Name: "User-LifeCycleInfo.ReadWrite.All", ID: "925f1248-0f97-47b9-8ec8-538c54e01325", Why: "write employeeLeaveDateTime"}}
 	case FeatureActivity:
 		return []Permission{{Name: "AuditLog.Read.All", ID: "b0afded3-3588-46d8-8b3d-9842eff778da", Why: "read sign-ins of guests and changes made to them by others"}}
+	case FeatureMail:
+		return []Permission{{Name: "Mail.Send", ID: "b633e1c5-b582-4048-a93e-9f11b44c7e96", Why: "send mails to sponsors from one mailbox; bound it to that mailbox (docs/sponsors.md)"}}
+	case FeaturePolicies:
+		return []Permission{
+			{Name: "Policy.Read.All", ID: "246dd0d5-5bd0-4def-940b-0421030a5b68", Why: "read conditional access policies, named locations and trust settings"},
+			{Name: "Policy.ReadWrite.ConditionalAccess", ID: "01c0a623-fc9b-48e9-b794-0756f8e8f067", Why: "write our conditional access policies and named locations"},
+			{Name: "GroupMember.Read.All", ID: "98830695-27a2-44f7-8c18-0c3ebc9698f6", Why: "see that a policy's group holds guests only"},
+			{Name: "User.Read.All", ID: "df021288-bdef-4463-88db-98f22de89214", Why: "see that break-glass accounts exist and can sign in"},
+			{Name: "Policy.ReadWrite.CrossTenantAccess", ID: "338163d7-f101-4c92-94ba-ca46fe52447c", Why: "trust the multifactor authentication of vendors' tenants, where the mapping says so", Optional: true},
+		}
 	case FeaturePolicyRead:
 		return []Permission{{Name: "Policy.Read.All", ID: "246dd0d5-5bd0-4def-940b-0421030a5b68", Why: "check that invitations are allowed and that conditional access bounds sessions", Optional: true}}
 	}

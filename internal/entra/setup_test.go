@@ -84,17 +84,30 @@ func TestSetupScript(t *testing.T) {
 			if status != 0 {
 				t.Fatalf("status %d: %s", status, out)
 			}
-			for _, p := range append(entra.Permissions(entra.FeatureGuests), entra.Permissions(f)...) {
-				if !strings.Contains(out, p.Name+" ") {
-					t.Errorf("%s: the plan lacks %s", f, p.Name)
-				}
+			needed := entra.Permissions(f)
+			if f != entra.FeaturePolicies { // those are an application of their own
+				needed = append(needed, entra.Permissions(entra.FeatureGuests)...)
 			}
 			for _, name := range all {
-				needed := slices.ContainsFunc(append(entra.Permissions(entra.FeatureGuests), entra.Permissions(f)...), func(p entra.Permission) bool { return p.Name == name })
-				if !needed && strings.Contains(out, name+" ") {
-					t.Errorf("%s: the plan has %s, which is not needed", f, name)
+				wanted := slices.ContainsFunc(needed, func(p entra.Permission) bool { return p.Name == name })
+				if wanted != strings.Contains(out, " "+name+" ") {
+					t.Errorf("%s: %s wanted: %v\n%s", f, name, wanted, out)
 				}
 			}
+		}
+	})
+	t.Run("takes the features from a configuration", func(t *testing.T) {
+		bin := t.TempDir()
+		stand := "#!/bin/sh\n[ \"$*\" = 'doctor --features --config my.yaml' ] && echo guests,groups,mail\n"
+		if err := os.WriteFile(filepath.Join(bin, "scimbridge"), []byte(stand), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, status := setup(t, bin, "--plan", "--config", "my.yaml")
+		if status != 0 || !strings.Contains(out, "Mail.Send ") || strings.Contains(out, "EntitlementManagement") {
+			t.Errorf("status %d: %s", status, out)
+		}
+		if out, status = setup(t, bin, "--plan", "--config", "other.yaml"); status != 1 {
+			t.Errorf("status %d: %s", status, out)
 		}
 	})
 	t.Run("asks before it does anything", func(t *testing.T) {

@@ -29,6 +29,7 @@ type Stats struct {
 	Throttled int64 // answered 429
 
 	WritesUsed, WritesAllowed int // in the current span of 150 s
+	WritesLimit               int // the documented limit, or the configured one
 	UnitsUsed, UnitsAllowed   int // in the current span of 10 s
 	InFlight                  int
 	Waiting                   map[contractor.Priority]int // calls that wait for the quota
@@ -52,7 +53,7 @@ func (b *budget) stats(now time.Time) Stats {
 	b.units.expire(now)
 	s := Stats{
 		Calls: b.calls, Writes: b.writes, Units: b.unitsSum, Throttled: b.throttled,
-		WritesUsed: writes.used(), WritesAllowed: writes.allowed(),
+		WritesUsed: writes.used(), WritesAllowed: writes.allowed(), WritesLimit: writes.limit,
 		UnitsUsed: b.units.used(), UnitsAllowed: b.units.allowed(),
 		Waiting: map[contractor.Priority]int{},
 	}

@@ -40,6 +40,11 @@ type Mapping struct {
 	machines sync.Pool // of *machine
 }
 
+// Writes reports whether the mapping writes a property of the guest, by its name in Entra.
+func (m *Mapping) Writes(property string) bool {
+	return slices.ContainsFunc(m.guest, func(t *template) bool { return t.property.name == property })
+}
+
 // Offboarding says what happens to a guest whose last engagement ended.
 type Offboarding struct {
 	DeleteAfter contractor.Span // from the last end to the guest's deletion. Default 30d

@@ -130,7 +130,7 @@ func DefaultPermissions() []string {
 		"EntitlementManagement.ReadWrite.All",
 		"Policy.ReadWrite.ConditionalAccess", "Policy.Read.All",
 		"Policy.ReadWrite.CrossTenantAccess",
-		"AuditLog.Read.All",
+		"AuditLog.Read.All", "Mail.Send",
 	}
 }
 

@@ -32,6 +32,13 @@ func (t *tenant) packageView(p *accessPackage) map[string]any {
 			"scope": map[string]any{"id": id, "displayName": "Root", "originId": id, "originSystem": "AadGroup", "isRootScope": true},
 		})
 	}
+	for _, name := range p.roles {
+		scopes = append(scopes, map[string]any{
+			"id": p.id + "_" + name, "createdDateTime": stamp(p.created),
+			"role":  map[string]any{"id": name, "displayName": "Active Member", "originId": "Active", "originSystem": "DirectoryRole"},
+			"scope": map[string]any{"id": name, "displayName": name, "originId": name, "originSystem": "DirectoryRole", "isRootScope": true},
+		})
+	}
 	for _, id := range p.incompatibleGroups {
 		if o := t.object(id); o != nil {
 			groups = append(groups, project(o, []string{"id", "displayName"}))
@@ -78,7 +85,16 @@ func getPackage(c *call) (answer, error) {
 func (t *tenant) policyView(p *packagePolicy) map[string]any {
 	out := p.view()
 	out["accessPackage"], out["catalog"] = p.pkg.view(), p.pkg.catalog.view()
+	for _, name := range []string{"customExtensionStageSettings", "questions"} {
+		if out[name] == nil {
+			out[name] = []any{}
+		}
+	}
 	return out
+}
+
+func policyNav() []string {
+	return []string{"accessPackage", "catalog", "customExtensionStageSettings", "questions"}
 }
 
 func listPackagePolicies(c *call) (answer, error) {
@@ -88,7 +104,7 @@ func listPackagePolicies(c *call) (answer, error) {
 	}
 	return c.list(listing{
 		context: "identityGovernance/entitlementManagement/assignmentPolicies", typ: "accessPackageAssignmentPolicy", rows: sliceRows(rows),
-		project: func(o map[string]any) (map[string]any, error) { return c.unexpanded(o, "accessPackage", "catalog") },
+		project: func(o map[string]any) (map[string]any, error) { return c.unexpanded(o, policyNav()...) },
 	})
 }
 
@@ -97,7 +113,7 @@ func getPackagePolicy(c *call) (answer, error) {
 	if p == nil {
 		return answer{}, itemNotFound("The assignment policy '%s' is not found.", c.params["id"])
 	}
-	obj, err := c.unexpanded(c.t.policyView(p), "accessPackage", "catalog")
+	obj, err := c.unexpanded(c.t.policyView(p), policyNav()...)
 	if err != nil {
 		return answer{}, err
 	}

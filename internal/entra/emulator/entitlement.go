@@ -11,6 +11,7 @@ type accessPackage struct {
 	id, name, description string
 	catalog               *catalog
 	groups                []string
+	roles                 []string // names of Entra roles
 	hidden                bool
 	incompatiblePackages  []string
 	incompatibleGroups    []string

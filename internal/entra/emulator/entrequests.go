@@ -191,11 +191,15 @@ func (c *call) inviteBySubject(email string, p *packagePolicy) (*user, string, e
 }
 
 // meter records what is billed although nobody sees it at the time: a package with a
-// group that PIM manages, given to a guest.
+// group that PIM manages or an Entra role, given to a guest.
 func (t *tenant) meter(pkg *accessPackage, u *user) {
 	pim := func(id string) bool { g := t.groups.byID[id]; return g != nil && g.onboard > 0 }
 	if text(u.props, "userType") == "Guest" && slices.ContainsFunc(pkg.groups, pim) {
 		t.ent.metered = append(t.ent.metered, "package with a PIM-managed group: "+u.id)
+		t.auditBy("Entitlement Management", "GovernanceLicenseFeatureUsed", "EntitlementManagement", nil, nil, u.target())
+	}
+	if text(u.props, "userType") == "Guest" && len(pkg.roles) > 0 {
+		t.ent.metered = append(t.ent.metered, "package with an Entra role: "+u.id)
 		t.auditBy("Entitlement Management", "GovernanceLicenseFeatureUsed", "EntitlementManagement", nil, nil, u.target())
 	}
 }

@@ -252,7 +252,6 @@ func TestBatchItemsCountOneByOne(t *testing.T) {
 
 func TestSendMail(t *testing.T) {
 	cfg := kind()
-	cfg.Permissions = append(emulator.DefaultPermissions(), "Mail.Send")
 	c := newClient(t, cfg)
 	from := c.member("bridge")
 	mail := map[string]any{"message": map[string]any{
@@ -264,7 +263,7 @@ func TestSendMail(t *testing.T) {
 		t.Errorf("mails %+v", m)
 	}
 	c.must(400, "POST", "/users/"+from+"/sendMail", map[string]any{"message": map[string]any{"subject": "x"}})
-	c.e.SetPermissions(emulator.DefaultPermissions()...)
+	c.e.SetPermissions("User.Read.All")
 	c.login()
 	c.must(403, "POST", "/users/"+from+"/sendMail", mail)
 }

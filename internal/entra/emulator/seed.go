@@ -155,6 +155,7 @@ type PackageSeed struct {
 	Catalog            string         `json:"catalog,omitempty"`  // name; made when it is new
 	Internal           bool           `json:"internal,omitempty"` // the catalog is not enabled for external users
 	Groups             []string       `json:"groups"`
+	Roles              []string       `json:"roles,omitempty"`            // names of Entra roles that the package holds; such a package is billed
 	IncompatibleWith   []string       `json:"incompatibleWith,omitempty"` // packages or groups
 	PolicyID           string         `json:"policyId,omitempty"`
 	Policy             map[string]any `json:"policy,omitempty"`             // body of the policy; default: direct assignment, 365 days
@@ -172,7 +173,7 @@ func (e *Emulator) AddAccessPackage(s PackageSeed) (pkg, policy string, err erro
 			return "", "", fmt.Errorf("emulator: access package %s: there is no group %s", s.Name, g)
 		}
 	}
-	p := &accessPackage{id: or(canonical(s.ID), t.dice.newID("access package", lower(s.Name))), name: s.Name, groups: s.Groups, created: t.present}
+	p := &accessPackage{id: or(canonical(s.ID), t.dice.newID("access package", lower(s.Name))), name: s.Name, groups: s.Groups, roles: s.Roles, created: t.present}
 	p.catalog = t.catalog(or(s.Catalog, "General"), !s.Internal)
 	for _, id := range s.IncompatibleWith {
 		if t.groups.byID[id] != nil {
