@@ -90,36 +90,59 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &codeError{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand( // a line each, by name
-		newActivity(io),
-		newAlarm(io),
-		newApply(io),
-		newAttest(io),
-		newAudit(io),
-		newBackup(io),
-		newContractor(io),
-		newDNR(io),
-		newDemo(io),
-		newDoctor(io),
-		newDrift(io),
-		newEmulator(io),
-		newExplain(io),
-		newHold(io),
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Run it:", []*cobra.Command{
+			newServe(io),
+			newStatus(io),
+			newDoctor(io),
+			newReload(io),
+			newBackup(io),
+			newRestore(io),
+		}},
+		{"People and what waits:", []*cobra.Command{
+			newContractor(io),
+			newHold(io),
+			newExplain(io),
+			newDrift(io),
+			newOrphans(io),
+			newDNR(io),
+			newSponsor(io),
+			newAttest(io),
+		}},
+		{"The mapping:", []*cobra.Command{
+			newValidate(io),
+			newTry(io),
+			newPlan(io),
+			newApply(io),
+			newMapping(io),
+			newSchema(io),
+			newPolicy(io),
+		}},
+		{"Vendors:", []*cobra.Command{
+			newVendor(io),
+		}},
+		{"Proof and what was seen:", []*cobra.Command{
+			newAudit(io),
+			newReport(io),
+			newAlarm(io),
+			newActivity(io),
+		}},
+		{"Try it without a tenant:", []*cobra.Command{
+			newDemo(io),
+			newEmulator(io),
+		}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+	}
+	root.AddCommand(
 		newMan(io),
-		newMapping(io),
-		newOrphans(io),
-		newPlan(io),
-		newPolicy(io),
-		newReload(io),
-		newReport(io),
-		newRestore(io),
-		newSchema(io),
-		newServe(io),
-		newSponsor(io),
-		newStatus(io),
-		newTry(io),
-		newValidate(io),
-		newVendor(io),
 		newVersion(io),
 	)
 	return root
