@@ -212,7 +212,7 @@ func readCheckpoints(files []string, keys []note.Verifier) ([]audit.KnownCheckpo
 // parseWhen reads an instant as people write one: a day (its first second), a minute, RFC 3339, or how long ago. All is UTC but
 // what names its zone.
 func parseWhen(flag, s string, now time.Time) (time.Time, error) {
-	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02 15:04:05", time.RFC3339Nano} {
+	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04Z07:00", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04:05Z07:00", time.RFC3339Nano} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC(), nil
 		}

@@ -187,7 +187,7 @@ func eventLine(e *audit.Event, personal bool) string {
 	if e.Outcome == audit.Done {
 		outcome = ""
 	}
-	return strings.TrimRight(fmt.Sprintf("%7d  %s  %-22s %-8s  %-20s  %s", e.Seq, e.Time.UTC().Format("2006-01-02 15:04:05"), e.Kind, outcome, who, strings.Join(what, ", ")), " ")
+	return strings.TrimRight(fmt.Sprintf("%7d  %s  %-22s %-8s  %-20s  %s", e.Seq, e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.Kind, outcome, who, strings.Join(what, ", ")), " ")
 }
 
 // oneLine takes line ends and control characters out of a text that others wrote, so that it cannot play with a terminal.

@@ -178,7 +178,7 @@ func showPerson(ctx context.Context, io streams, s *db.Store, p *contractor.Pers
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "%6d  %s  %-22s %-8s %s  %s\n", e.Seq, e.Time.Format("2006-01-02 15:04:05"), e.Kind, e.Outcome, e.Entitlement, e.Reason)
+		fmt.Fprintf(&b, "%6d  %s  %-22s %-8s %s  %s\n", e.Seq, e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.Kind, e.Outcome, e.Entitlement, e.Reason)
 	}
 	_, err := fmt.Fprint(io.out, b.String())
 	return err

@@ -132,7 +132,7 @@ func cellClass(cell string) string {
 	if uuid.Validate(cell) == nil {
 		return "id"
 	}
-	if _, err := time.Parse("2006-01-02 15:04", cell); err == nil {
+	if _, err := time.Parse("2006-01-02 15:04Z", cell); err == nil {
 		return "time"
 	}
 	return ""

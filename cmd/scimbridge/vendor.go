@@ -235,7 +235,7 @@ func vendorPause(io streams, pause bool) *cobra.Command {
 	return cmd
 }
 
-func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04Z") }
 
 func orWord(t time.Time, word string) string {
 	if t.IsZero() {
