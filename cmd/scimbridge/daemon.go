@@ -51,6 +51,7 @@ type daemon struct {
 	metricsAddr net.Addr
 	baseURL     string
 
+	sockets   inherited
 	derive    chan struct{} // a mapping came into force: records may have to be read anew
 	reloading sync.Mutex
 	loaded    atomic.Pointer[mappingStatus]
@@ -67,6 +68,9 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 			_ = d.stop(stopCtx) // the reason for stopping is the error that counts
 		}
 	}()
+	if d.sockets, err = inheritListeners(); err != nil {
+		return nil, err
+	}
 	m, warnings, err := readMapping(o.config.Mapping)
 	if err != nil {
 		return nil, setupError(err)
@@ -93,6 +97,9 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 		return nil, err
 	}
 	if err := d.openDoors(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.sockets.rest(); err != nil {
 		return nil, err
 	}
 	o.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
@@ -202,7 +209,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 
 // openDoors opens the listeners, all before any is served: a port in use must not leave half a daemon.
 func (d *daemon) openDoors(ctx context.Context) error {
-	l, err := listen("listen", d.config.Listen)
+	l, err := d.sockets.listen("listen", d.config.Listen, d.config.TLS != nil)
 	if err != nil {
 		return err
 	}
@@ -258,7 +265,7 @@ func (d *daemon) openMetrics() error {
 	if d.config.Metrics == nil {
 		return nil
 	}
-	l, err := listen("metrics.listen", d.config.Metrics.Listen)
+	l, err := d.sockets.listen("metrics.listen", d.config.Metrics.Listen, true) // it has no TLS, wherever it listens
 	if err != nil {
 		return err
 	}

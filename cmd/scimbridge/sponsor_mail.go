@@ -72,7 +72,7 @@ func (d *daemon) background(ctx context.Context, name string, run func(context.C
 
 // openPages opens the listener of the links' page, with the vendor door's certificate.
 func (d *daemon) openPages(n *config.Notify, h http.Handler) error {
-	l, err := listen("notify.listen", n.Listen)
+	l, err := d.sockets.listen("notify.listen", n.Listen, d.config.TLS != nil)
 	if err != nil {
 		return err
 	}
