@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,25 @@ type call struct {
 	names   *names
 	profile profile
 	now     time.Time
+	held    []slots // places that the request has
+}
+
+// hold waits for a place, which the request keeps to its end.
+func (k *call) hold(s slots) error {
+	if slices.Contains(k.held, s) {
+		return nil
+	}
+	if err := s.enter(k.context()); err != nil {
+		return err
+	}
+	k.held = append(k.held, s)
+	return nil
+}
+
+func (k *call) release() {
+	for _, s := range k.held {
+		s.leave()
+	}
 }
 
 // context carries the request's deadline.
@@ -57,6 +77,7 @@ func (d *Door) vendor(h func(*call) error) echo.HandlerFunc {
 		}
 		defer gate.leave()
 		k.gate, k.names, k.profile = gate, gate.names, gate.profile
+		defer k.release()
 		return h(k)
 	}
 }
@@ -91,9 +112,14 @@ func (k *call) body(limit int64, limits jsonLimits) (value, error) {
 	// A client that sends slowly must not hold its place for ever. Not every connection can be given a deadline; the
 	// server's own time-outs stand behind this one.
 	_ = http.NewResponseController(k.Response()).SetReadDeadline(k.now.Add(k.door.limits.Timeout))
-	b := make([]byte, 0, max(r.ContentLength, 511)+1)
+	b := make([]byte, 0, min(max(r.ContentLength, 511), heavyBody)+1) // what is announced may never come
 	var err error
 	for in := http.MaxBytesReader(k.Response(), r.Body, limit); err == nil; {
+		if len(b) >= heavyBody {
+			if err := k.hold(k.gate.traffic.heavy); err != nil {
+				return value{}, err
+			}
+		}
 		var n int
 		n, err = in.Read(b[len(b):cap(b)])
 		if b = b[:len(b)+n]; len(b) == cap(b) {
@@ -118,6 +144,9 @@ func (k *call) send(status int, body []byte) error {
 	return err
 }
 
+// refusedBody is how long a client whose request was refused may take to send the rest of it.
+const refusedBody = 2 * time.Second
+
 // fail answers every error of the door, and logs what only the operator may see.
 func (d *Door) fail(err error, c echo.Context) {
 	if c.Response().Committed {
@@ -125,6 +154,8 @@ func (d *Door) fail(err error, c echo.Context) {
 		return
 	}
 	e := toSCIM(err)
+	// The server reads what is left of a body before it sends the answer: a refused client must not keep it waiting.
+	_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(refusedBody))
 	h := c.Response().Header()
 	switch e.Status {
 	case http.StatusUnauthorized:

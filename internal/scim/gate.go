@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"errors"
 	"math"
 	"sync"
@@ -32,7 +33,34 @@ type traffic struct {
 	cap     int
 	mu      sync.Mutex
 	inside  int
+
+	// What one vendor's requests may hold in memory at once is bounded by these; the others of its requests wait.
+	heavy slots // large bodies and pages
+	pages slots // pages of usual size
 }
+
+// How many of one vendor's requests hold much memory at once, and what counts as much: with these, a vendor that sends the
+// costliest bodies there are and reads its pages slowly holds some 300 MB, and not ten times that.
+const (
+	heavySlots = 4
+	pageSlots  = 16
+	heavyBody  = 16 << 10 // bytes of a request's body
+	heavyPage  = 100      // resources
+)
+
+// slots are places that requests wait for.
+type slots chan struct{}
+
+func (s slots) enter(ctx context.Context) error {
+	select {
+	case s <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &busyError{contractor.Errorf(contractor.CodeTooMany, "too many large requests of this vendor are under way; wait for answers before sending more"), time.Second}
+	}
+}
+
+func (s slots) leave() { <-s }
 
 // of finds a vendor's gate, and makes it anew when the mapping was reloaded.
 func (g *gates) of(v *contractor.Vendor, t *resourceType) *gate {
@@ -44,7 +72,7 @@ func (g *gates) of(v *contractor.Vendor, t *resourceType) *gate {
 	}
 	n, _ := compileNames(t, v) // mistakes were CheckVendors' to tell when the mapping was loaded
 	p, _ := profileOf(v.Profile)
-	fresh := &gate{vendor: v, names: n, profile: p, traffic: &traffic{cap: g.limits.Concurrent}}
+	fresh := &gate{vendor: v, names: n, profile: p, traffic: &traffic{cap: g.limits.Concurrent, heavy: make(slots, heavySlots), pages: make(slots, pageSlots)}}
 	if old != nil {
 		fresh.traffic = old.traffic
 	}

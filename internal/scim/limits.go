@@ -7,7 +7,7 @@ type Limits struct {
 	Body        int64         // bytes of a request body; 256 KiB
 	BulkBody    int64         // bytes of a Bulk request, advertised as maxPayloadSize; 1 MiB
 	Depth       int           // nesting of JSON; 12
-	Values      int           // JSON values in a body; 10,000 (20 times that in a Bulk request)
+	Values      int           // JSON values in a body; 10,000 (six times that in a Bulk request)
 	PatchOps    int           // operations of one PATCH; 100
 	BulkOps     int           // operations of one Bulk request, advertised as maxOperations; 1000
 	Filter      int           // bytes of a filter; 8192
@@ -56,5 +56,5 @@ func (l Limits) withDefaults() Limits {
 }
 
 func (l Limits) json() jsonLimits     { return jsonLimits{depth: l.Depth, values: l.Values} }
-func (l Limits) bulk() jsonLimits     { return jsonLimits{depth: l.Depth + 4, values: 20 * l.Values} }
+func (l Limits) bulk() jsonLimits     { return jsonLimits{depth: l.Depth + 4, values: 6 * l.Values} }
 func (l Limits) filter() filterLimits { return filterLimits{l.Filter, l.Terms, l.Nesting} }

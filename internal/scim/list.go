@@ -71,6 +71,17 @@ func (k *call) findUsers(q *query, t *resourceType, others ...*resourceType) (co
 	if by != nil {
 		ask.SortBy, ask.Descending = &by.full, descending
 	}
+	switch {
+	case ask.Count > heavyPage:
+		err = k.hold(k.gate.traffic.heavy)
+	case ask.Count > 1:
+		err = k.hold(k.gate.traffic.pages)
+	default:
+		err = nil
+	}
+	if err != nil {
+		return contractor.Page{}, start, err
+	}
 	page, err := k.door.store.List(k.context(), ask)
 	return page, start, err
 }
