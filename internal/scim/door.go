@@ -121,31 +121,35 @@ func (d *Door) routes() *echo.Echo {
 	e.Pre(trimSlash)
 	e.Use(survive)
 	g := e.Group(Base)
+	read := func(path string, h echo.HandlerFunc) { // HEAD is GET without its body, which the server leaves out
+		g.GET(path, h)
+		g.HEAD(path, h)
+	}
 
-	g.GET("/ServiceProviderConfig", d.open((*call).providerConfig)) // public: it says how to sign in (RFC 7643 section 5)
-	g.GET("/Schemas", d.vendor((*call).schemas))
-	g.GET("/Schemas/:id", d.vendor((*call).schema))
-	g.GET("/ResourceTypes", d.vendor((*call).resourceTypes))
-	g.GET("/ResourceTypes/:id", d.vendor((*call).resourceTypeByName))
+	read("/ServiceProviderConfig", d.open((*call).providerConfig)) // public: it says how to sign in (RFC 7643 section 5)
+	read("/Schemas", d.vendor((*call).schemas))
+	read("/Schemas/:id", d.vendor((*call).schema))
+	read("/ResourceTypes", d.vendor((*call).resourceTypes))
+	read("/ResourceTypes/:id", d.vendor((*call).resourceTypeByName))
 
-	g.GET("/Users", d.vendor((*call).listUsers))
+	read("/Users", d.vendor((*call).listUsers))
 	g.POST("/Users", d.vendor((*call).postUser))
-	g.GET("/Users/:id", d.vendor((*call).getUser))
+	read("/Users/:id", d.vendor((*call).getUser))
 	g.PUT("/Users/:id", d.vendor((*call).putUser))
 	g.PATCH("/Users/:id", d.vendor((*call).patchUser))
 	g.DELETE("/Users/:id", d.vendor((*call).deleteUser))
 
 	g.POST("/Users/.search", d.vendor((*call).searchUsers))
 
-	g.GET("/Groups", d.vendor((*call).listGroups))
-	g.GET("/Groups/:id", d.vendor((*call).getGroup))
+	read("/Groups", d.vendor((*call).listGroups))
+	read("/Groups/:id", d.vendor((*call).getGroup))
 	g.POST("/Groups", d.vendor((*call).writeGroup))
 	g.PUT("/Groups/:id", d.vendor((*call).writeGroup))
 	g.PATCH("/Groups/:id", d.vendor((*call).writeGroup))
 	g.DELETE("/Groups/:id", d.vendor((*call).writeGroup))
 	g.POST("/Groups/.search", d.vendor((*call).searchGroups))
 
-	g.GET("", d.vendor((*call).listAll))
+	read("", d.vendor((*call).listAll))
 	g.POST("/.search", d.vendor((*call).searchAll))
 	g.POST("/Bulk", d.vendor((*call).bulk))
 

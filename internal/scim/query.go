@@ -106,6 +106,9 @@ func wholeOf(v *value, name string) (n int, given bool, err error) {
 // page works out how many to return, from where: values below what makes sense mean the least that does (section 3.4.2.4).
 func (q *query) page(l Limits) (start, count int) {
 	start, count = max(q.start, 1), l.Page
+	if q.byCursor { // the cursor says where (RFC 9865 section 2)
+		start = 1
+	}
 	if q.counted {
 		count = max(q.count, 0)
 	}

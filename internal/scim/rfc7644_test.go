@@ -101,6 +101,10 @@ func TestRFC7644_3_4_1_Retrieving(t *testing.T) {
 	id := w.made("ann")
 	w.do("GET", "/Users/"+id, "").want(200).is("id", `"`+id+`"`)
 	w.do("GET", "/Users/"+id+"/", "").want(200)
+	if r := w.do("HEAD", "/Users/"+id, "").want(200); len(r.body) > 0 || r.header.Get("ETag") == "" {
+		t.Errorf("HEAD: body %q, headers %v", r.body, r.header)
+	}
+	w.do("HEAD", "/Users/unknown", "").want(404)
 	w.do("GET", "/Users/unknown", "").refused(404, "", "")
 	w.as("globex").do("GET", "/Users/"+id, "").refused(404, "", "")
 	w.as("globex").do("DELETE", "/Users/"+id, "").refused(404, "", "")
@@ -591,6 +595,7 @@ func TestRFC9865_CursorPagination(t *testing.T) {
 	if diff := cmp.Diff([]string{"ext-base", "ext-finance", "dev-basic"}, walk("/Groups", "")); diff != "" {
 		t.Errorf("groups (-want +got):\n%s", diff)
 	}
+	w.do("GET", "/Users?cursor=&startIndex=5&count=2", "").want(200).is("Resources.0.userName", `"u0@acme.example"`)
 	for _, place := range []string{"/Users", "/Groups", ""} {
 		w.do("GET", place+"?cursor=forged", "").refused(400, "invalidCursor", "cursor")
 	}
