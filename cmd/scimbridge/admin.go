@@ -101,6 +101,7 @@ func (d *daemon) adminHandler() http.Handler {
 		d.loop.Wake()
 		writeJSON(w, map[string]bool{"woken": true}, nil)
 	})
+	mux.HandleFunc("POST /v1/console", d.consoleLink)
 	self := os.Geteuid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, ok := r.Context().Value(peerKey{}).(peer)

@@ -20,6 +20,7 @@ import (
 
 	"scimbridge/internal/audit"
 	"scimbridge/internal/config"
+	"scimbridge/internal/console"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 	"scimbridge/internal/entra"
@@ -45,10 +46,12 @@ type daemon struct {
 	loop    *lifecycle.Loop
 	mapping live
 	metrics *metrics
-	keys    *keyring // nil without TLS
+	keys    *keyring         // nil without TLS
+	console *console.Console // nil: not configured
 
 	scimAddr    net.Addr
 	metricsAddr net.Addr
+	consoleAddr net.Addr
 	baseURL     string
 
 	sockets   inherited
@@ -243,6 +246,10 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		return err
 	}
 	if err := d.openMetrics(); err != nil {
+		_, _ = l.Close(), admin.Close()
+		return err
+	}
+	if err := d.openConsole(ctx); err != nil {
 		_, _ = l.Close(), admin.Close()
 		return err
 	}

@@ -117,6 +117,7 @@ func (st *stage) writeFiles() (*config.Config, error) {
 database: scimbridge.db
 mapping: mapping.yaml
 admin_socket: admin.sock
+console: {listen: 127.0.0.1:0}
 patience: {settle: 5s, invite_window: 3s, native_grace: 1s, invite_settle: 500ms}
 entra:
   tenant_id: %s
@@ -193,6 +194,9 @@ Try, in another terminal:
 
   # ended now: take the id from above
   curl -s -H "Authorization: Bearer $TOKEN" -X DELETE %[2]s/Users/ID
+
+  # the console: a link that signs you in
+  go run ./cmd/scimbridge console --config %[7]s
 
   # how the daemon is, and whether the journal is whole
   go run ./cmd/scimbridge status --config %[7]s

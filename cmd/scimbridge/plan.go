@@ -50,7 +50,7 @@ Exit codes: 0 done, 1 failed, 78 the mapping is wrong; with --detailed-exitcode:
 					return err
 				}
 				bar := newBar(io.err, "people", stats.People)
-				p, t, err := planOf(cmd.Context(), s, m, time.Now().UTC().Truncate(time.Microsecond), bar.show)
+				p, t, err := planOf(cmd.Context(), s, admin(), m, time.Now().UTC().Truncate(time.Microsecond), bar.show)
 				bar.end()
 				if err != nil {
 					return err

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 	"scimbridge/internal/lifecycle"
@@ -274,7 +275,7 @@ func (t *tally) guards(m *mapper.Mapping, live map[string]int) {
 }
 
 // planOf computes and stores what after changes against the mapping in force.
-func planOf(ctx context.Context, store *db.Store, after *mapper.Mapping, now time.Time, progress func(done int)) (*db.Plan, *tally, error) {
+func planOf(ctx context.Context, store *db.Store, actor audit.Actor, after *mapper.Mapping, now time.Time, progress func(done int)) (*db.Plan, *tally, error) {
 	revision, before, err := inForce(ctx, store)
 	if err != nil {
 		return nil, nil, err
@@ -283,7 +284,7 @@ func planOf(ctx context.Context, store *db.Store, after *mapper.Mapping, now tim
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := store.BeginPlan(ctx, admin(), revision, after.Revision(), string(after.Source()))
+	p, err := store.BeginPlan(ctx, actor, revision, after.Revision(), string(after.Source()))
 	if err != nil {
 		return nil, nil, err
 	}

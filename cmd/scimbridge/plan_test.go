@@ -251,7 +251,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			peak := uint64(0)
 			for b.Loop() {
-				_, t, err := planOf(b.Context(), s, after, time.Now(), func(int) {
+				_, t, err := planOf(b.Context(), s, admin(), after, time.Now(), func(int) {
 					var m runtime.MemStats
 					runtime.ReadMemStats(&m)
 					peak = max(peak, m.HeapAlloc)

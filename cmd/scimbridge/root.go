@@ -99,6 +99,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 			newStatus(io),
 			newDoctor(io),
 			newReload(io),
+			newConsole(io),
 			newBackup(io),
 			newRestore(io),
 		}},

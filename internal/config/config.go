@@ -72,6 +72,9 @@ type Config struct {
 
 	// Notify is how sponsors are told and answer. Optional; without it nobody is told.
 	Notify *Notify `yaml:"notify"`
+
+	// Console is the web page for admins and auditors. Optional; without it there is none.
+	Console *Console `yaml:"console"`
 }
 
 // Patience is how long the loop waits for Entra to show what it was told. The defaults suit the real service; an emulator
@@ -218,6 +221,9 @@ func (c *Config) resolve(folder string) {
 	files := []*CredentialFile{&c.Entra.Credential.File, &c.Entra.Credential.PasswordFile}
 	if c.Notify != nil {
 		files = append(files, c.Notify.resolve(folder)...)
+	}
+	if c.Console != nil {
+		files = append(files, c.Console.resolve()...)
 	}
 	if c.TLS != nil {
 		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile)

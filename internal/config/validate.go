@@ -72,6 +72,9 @@ func (v *validator) config(c *Config) {
 	if c.Notify != nil {
 		v.notify(c, c.Notify)
 	}
+	if c.Console != nil {
+		v.console(c, c.Console)
+	}
 	if c.ShutdownTimeout < minShutdown || c.ShutdownTimeout > maxShutdown {
 		v.add(at("shutdown_timeout"), "%v is out of range; write from 1s to 5m", c.ShutdownTimeout)
 	}

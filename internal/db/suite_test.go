@@ -57,6 +57,7 @@ func TestSQLite(t *testing.T) {
 		"Journal":     testJournal,
 		"Admin":       testAdmin,
 		"Identity":    testIdentity,
+		"Contracts":   testContracts,
 		"NoRehire":    testNoRehire,
 		"Versions":    testVersions,
 	} {
