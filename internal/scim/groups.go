@@ -52,6 +52,9 @@ func (k *call) load(g *shownGroup) error {
 		return nil
 	}
 	g.loaded = true
+	if err := k.hold(k.gate.traffic.heavy); err != nil { // as many as the vendor has contractors
+		return err
+	}
 	members, err := k.door.store.Members(k.context(), k.vendor.Name, g.key)
 	if err != nil || len(members) == 0 {
 		return err

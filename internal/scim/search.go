@@ -50,6 +50,12 @@ func (k *call) listAll() error {
 
 // answerAll searches Users and Groups (section 3.4.2.1): the users come first, the groups behind them.
 func (k *call) answerAll(q *query) error {
+	if wantsMembers(project(k.door.group, q.attributes, q.excluded), k.door.group) {
+		// First, as every request does that holds both: two that wait for each other's places would both time out.
+		if err := k.hold(k.gate.traffic.heavy); err != nil {
+			return err
+		}
+	}
 	groups, err := k.findGroups(q, k.door.users)
 	if err != nil {
 		return err

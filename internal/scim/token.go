@@ -16,5 +16,6 @@ func NewToken() string {
 	return tokenPrefix + base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// HashToken is what the store keeps of a token. A fast hash is enough: nobody guesses 256 bits.
+// HashToken is what the store keeps of a token. A fast hash is enough: nobody guesses 256 bits. Tokens are looked up by it and
+// never compared: how long a look-up takes may tell of stored hashes, whose tokens nobody can work out.
 func HashToken(token string) [32]byte { return sha256.Sum256([]byte(token)) }
