@@ -130,7 +130,7 @@ func (c *Console) beginLogin(w http.ResponseWriter, r *http.Request) error {
 	if !c.logins.add(keyOf(state), x, now) {
 		return contractor.Errorf(contractor.CodeTooMany, "Too many sign-ins are under way. Try again in ten minutes, or use: scimbridge console")
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS; loopback may have none
 		Name: loginCookie, Value: state, Path: "/signin", MaxAge: int(loginLife.Seconds()), Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 	http.Redirect(w, r, conf.AuthCodeURL(state, oidc.Nonce(x.nonce), oauth2.S256ChallengeOption(x.verifier)), http.StatusSeeOther)

@@ -93,7 +93,7 @@ type client struct {
 	base string
 }
 
-func (c *client) get(path string) (*http.Response, string) {
+func (c *client) get(path string) (code int, location, page string) {
 	c.t.Helper()
 	resp, err := c.Get(c.base + path)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *client) get(path string) (*http.Response, string) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return resp, string(b)
+	return resp.StatusCode, resp.Header.Get("Location"), string(b)
 }
 
 func newClient(t *testing.T, base string) *client {
@@ -139,10 +139,10 @@ func TestSignInByEntra(t *testing.T) {
 	// begin goes to the issuer and answers the state and nonce that it was sent with.
 	begin := func(t *testing.T, b *client) (state, nonce string) {
 		t.Helper()
-		resp, _ := b.get("/signin/entra?to=/holds")
-		u, err := url.Parse(resp.Header.Get("Location"))
-		if err != nil || resp.StatusCode != http.StatusSeeOther {
-			t.Fatalf("answered %d, %v", resp.StatusCode, err)
+		code, location, _ := b.get("/signin/entra?to=/holds")
+		u, err := url.Parse(location)
+		if err != nil || code != http.StatusSeeOther {
+			t.Fatalf("answered %d, %v", code, err)
 		}
 		q := u.Query()
 		if q.Get("code_challenge_method") != "S256" || q.Get("redirect_uri") != base+"/signin/callback" || q.Get("client_id") != clientID {
@@ -169,13 +169,13 @@ func TestSignInByEntra(t *testing.T) {
 			state, nonce := begin(t, b)
 			entra.claims = jwt.MapClaims{"iss": entra.URL + "/v2.0", "aud": clientID, "exp": time.Now().Add(time.Hour).Unix(), "sub": "s", "nonce": nonce, "preferred_username": "ann@contoso.example", "oid": "o1", "roles": []string{"Operator", "auditor", "unknown"}}
 			tc.edit(entra.claims)
-			resp, page := b.get("/signin/callback?code=the-code&state=" + state)
-			if resp.StatusCode != tc.code || !strings.Contains(page+resp.Header.Get("Location"), tc.want) {
-				t.Errorf("answered %d, %s:\n%s", resp.StatusCode, resp.Header.Get("Location"), page)
+			code, location, page := b.get("/signin/callback?code=the-code&state=" + state)
+			if code != tc.code || !strings.Contains(page+location, tc.want) {
+				t.Errorf("answered %d, %s:\n%s", code, location, page)
 			}
-			resp, page = b.get("/keys")
-			if in := resp.StatusCode == http.StatusOK; in != (tc.code == http.StatusSeeOther) {
-				t.Errorf("afterwards /keys answers %d", resp.StatusCode)
+			code, _, page = b.get("/keys")
+			if in := code == http.StatusOK; in != (tc.code == http.StatusSeeOther) {
+				t.Errorf("afterwards /keys answers %d", code)
 			} else if in && !strings.Contains(page, "operator, auditor") {
 				t.Errorf("the roles are not those of the token:\n%s", page)
 			}
@@ -197,8 +197,8 @@ func TestSignInByEntra(t *testing.T) {
 	})
 	t.Run("AnAnswerToAnotherBrowserIsRefused", func(t *testing.T) {
 		state, _ := begin(t, newClient(t, base))
-		if resp, _ := newClient(t, base).get("/signin/callback?code=the-code&state=" + state); resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("answered %d", resp.StatusCode)
+		if code, _, _ := newClient(t, base).get("/signin/callback?code=the-code&state=" + state); code != http.StatusUnauthorized {
+			t.Errorf("answered %d", code)
 		}
 	})
 	t.Run("AnAnswerWorksOnce", func(t *testing.T) {
@@ -206,16 +206,16 @@ func TestSignInByEntra(t *testing.T) {
 		state, nonce := begin(t, b)
 		entra.claims = jwt.MapClaims{"iss": entra.URL + "/v2.0", "aud": clientID, "exp": time.Now().Add(time.Hour).Unix(), "nonce": nonce, "oid": "o2", "roles": []string{"viewer"}}
 		for i, want := range []int{http.StatusSeeOther, http.StatusUnauthorized} {
-			if resp, _ := b.get("/signin/callback?code=the-code&state=" + state); resp.StatusCode != want {
-				t.Errorf("time %d answered %d", i+1, resp.StatusCode)
+			if code, _, _ := b.get("/signin/callback?code=the-code&state=" + state); code != want {
+				t.Errorf("time %d answered %d", i+1, code)
 			}
 		}
 	})
 	t.Run("ARefusalIsTold", func(t *testing.T) {
 		b := newClient(t, base)
 		state, _ := begin(t, b)
-		if resp, page := b.get("/signin/callback?error=access_denied&error_description=%3Cscript%3E&state=" + state); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(page, "access_denied") || strings.Contains(page, "<script>") {
-			t.Errorf("answered %d:\n%s", resp.StatusCode, page)
+		if code, _, page := b.get("/signin/callback?error=access_denied&error_description=%3Cscript%3E&state=" + state); code != http.StatusUnauthorized || !strings.Contains(page, "access_denied") || strings.Contains(page, "<script>") {
+			t.Errorf("answered %d:\n%s", code, page)
 		}
 	})
 }

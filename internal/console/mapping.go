@@ -178,11 +178,11 @@ func (c *Console) makePlan(w http.ResponseWriter, r *http.Request, s *session) e
 			} else {
 				v.Errors++
 			}
-			if p.Pos.Line < 1 {
+			if p.Line < 1 {
 				v.Others = append(v.Others, p.String())
 				continue
 			}
-			at[p.Pos.Line] = append(at[p.Pos.Line], problem{p.Pos.Column, p.Message, p.Warning})
+			at[p.Line] = append(at[p.Line], problem{p.Column, p.Message, p.Warning})
 		}
 		v.Lines = linesOf(string(text), nil, at)
 		c.show(w, r, s, http.StatusUnprocessableEntity, "wrong", "Mistakes in "+name, v)
@@ -198,7 +198,7 @@ func (c *Console) makePlan(w http.ResponseWriter, r *http.Request, s *session) e
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/mapping/plans/"+id, http.StatusSeeOther)
+	http.Redirect(w, r, "/mapping/plans/"+id, http.StatusSeeOther) //nolint:gosec // a path of our own; the id is a hash
 	return nil
 }
 

@@ -147,7 +147,7 @@ func (c *Console) withToken(h func(http.ResponseWriter, *http.Request, *session)
 func parseForm(r *http.Request) error {
 	var err error
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/form-data") {
-		err = r.ParseMultipartForm(maxForm)
+		err = r.ParseMultipartForm(maxForm) //nolint:gosec // the body is bounded by protect
 	} else {
 		err = r.ParseForm()
 	}

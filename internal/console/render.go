@@ -58,7 +58,7 @@ func parsePages() (*pages, error) {
 func (p *pages) static() http.Handler {
 	return http.StripPrefix("/static/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
-		http.ServeFileFS(w, r, p.files, r.URL.Path)
+		http.ServeFileFS(w, r, p.files, r.URL.Path) //nolint:gosec // the files are embedded: there is nothing beside them
 	}))
 }
 
@@ -303,8 +303,8 @@ func plural(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	if strings.HasSuffix(one, "person") {
-		return grouped(n) + " " + strings.TrimSuffix(one, "person") + "people"
+	if before, ok := strings.CutSuffix(one, "person"); ok {
+		return grouped(n) + " " + before + "people"
 	}
 	return grouped(n) + " " + one + "s"
 }

@@ -175,5 +175,5 @@ func (c *Console) cookie(value string, age time.Duration) *http.Cookie {
 		name = cookieTLS
 	}
 	// Lax: the answer of Entra's sign-in leads here from another site. Actions are POSTs, which Lax leaves out.
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), Secure: c.secure(), HttpOnly: true, SameSite: http.SameSiteLaxMode} //nolint:gosec // Secure wherever there is TLS; loopback may have none
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 func (l *sessions) with(value string, now time.Time) *session {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Cookie", cookiePlain+"="+value)
 	return l.of(r, now)
 }
@@ -40,7 +41,7 @@ func TestLiveUpdatesKeepNobodySignedIn(t *testing.T) {
 	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 	l := newSessions()
 	_, value := l.begin("ann", []Role{Viewer}, "link", now)
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Cookie", cookiePlain+"="+value)
 	r.Header.Set(liveHeader, "1")
 	if l.of(r, now.Add(sessionIdle-time.Minute)) == nil {

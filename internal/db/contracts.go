@@ -63,11 +63,16 @@ func contractQuery(q *contractor.ContractQuery) (string, []any, error) {
 		where.WriteString(" AND " + sql)
 		args = append(args, values...)
 	}
-	order, err := contractAfter(q, and)
+	// A sponsor has few people: they are found first and sorted, where walking all ends would look everybody's sponsor up.
+	end := `e.end_at`
+	if q.Sponsor != "" {
+		end = `e.end_at + 0`
+	}
+	order, err := contractAfter(q, end, and)
 	if err != nil {
 		return "", nil, err
 	}
-	people := contractFilters(q, and)
+	people := contractFilters(q, end, and)
 	limit := q.Limit
 	if limit <= 0 {
 		limit = defaultContracts
@@ -82,7 +87,7 @@ func contractQuery(q *contractor.ContractQuery) (string, []any, error) {
 }
 
 // contractFilters adds what a query asks for, and answers whether it is about people.
-func contractFilters(q *contractor.ContractQuery, and func(string, ...any)) (people bool) {
+func contractFilters(q *contractor.ContractQuery, end string, and func(string, ...any)) (people bool) {
 	if q.Vendor != "" && q.Order == contractor.ContractsByAge {
 		and(`e.vendor = ?`, q.Vendor)
 	} else if q.Vendor != "" {
@@ -95,13 +100,13 @@ func contractFilters(q *contractor.ContractQuery, and func(string, ...any)) (peo
 		and(`EXISTS (SELECT 1 FROM holdings h WHERE h.rule = ? AND h.person = e.person AND h.state <> 'ended')`, q.Rule)
 	}
 	if !q.EndFrom.IsZero() {
-		and(`e.end_at >= ?`, q.EndFrom.UnixMicro())
+		and(end+` >= ?`, q.EndFrom.UnixMicro())
 	}
 	if !q.EndTo.IsZero() {
-		and(`e.end_at < ?`, q.EndTo.UnixMicro())
+		and(end+` < ?`, q.EndTo.UnixMicro())
 	}
 	if q.Sponsor != "" {
-		and(`p.sponsor_id = ?`, q.Sponsor)
+		and(`e.person IN (SELECT s.id FROM persons s WHERE s.sponsor_id = ?)`, q.Sponsor)
 	}
 	if q.Held {
 		and(`p.held <> ''`)
@@ -111,15 +116,15 @@ func contractFilters(q *contractor.ContractQuery, and func(string, ...any)) (peo
 	}
 	if q.Text != "" {
 		text := fold(q.Text)
-		and(`(instr(p.email_key, ?) > 0 OR instr(scim_fold(coalesce(e.worker_id, '')), ?) > 0
+		and(`(instr(coalesce(e.email_key, ''), ?) > 0 OR instr(scim_fold(coalesce(e.worker_id, '')), ?) > 0
 			OR instr(scim_fold(coalesce(e.record ->> 'givenName', '') || ' ' || coalesce(e.record ->> 'familyName', '') || ' ' || coalesce(e.record ->> 'displayName', '')), ?) > 0)`,
 			text, text, text)
 	}
-	return q.Sponsor != "" || q.Held || q.Failing || q.Text != ""
+	return q.Held || q.Failing
 }
 
 // contractAfter begins the list behind its key and answers the order.
-func contractAfter(q *contractor.ContractQuery, and func(string, ...any)) (order string, err error) {
+func contractAfter(q *contractor.ContractQuery, end string, and func(string, ...any)) (order string, err error) {
 	first, second, _ := strings.Cut(q.After, ".")
 	var at, seq int64
 	if q.After != "" {
@@ -134,15 +139,15 @@ func contractAfter(q *contractor.ContractQuery, and func(string, ...any)) (order
 	case contractor.ContractsByEnd:
 		and(`e.end_at IS NOT NULL`)
 		if q.After != "" {
-			and(`(e.end_at, e.seq) > (?, ?)`, at, seq)
+			and(`(`+end+`, e.seq) > (?, ?)`, at, seq)
 		}
-		return `e.end_at, e.seq`, nil
+		return end + `, e.seq`, nil
 	case contractor.ContractsByEndDown:
 		and(`e.end_at IS NOT NULL`)
 		if q.After != "" {
-			and(`(e.end_at, e.seq) < (?, ?)`, at, seq)
+			and(`(`+end+`, e.seq) < (?, ?)`, at, seq)
 		}
-		return `e.end_at DESC, e.seq DESC`, nil
+		return end + ` DESC, e.seq DESC`, nil
 	case contractor.ContractsByAge:
 		if q.After == "" {
 			at = math.MaxInt64
