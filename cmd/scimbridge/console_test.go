@@ -146,9 +146,7 @@ func consoleMapping(t *testing.T, w *consoleWorld, v *visitor) {
 		_, err = f.Write(text)
 		ok(t, err)
 		ok(t, form.Close())
-		resp, err := v.http.Post(v.base+"/mapping/plan", form.FormDataContentType(), &b)
-		ok(t, err)
-		if code, page := body(t, resp); code != http.StatusOK || !strings.Contains(page, "Nothing changes for anybody") {
+		if code, _, page := v.send(http.MethodPost, "/mapping/plan", form.FormDataContentType(), &b, nil); code != http.StatusOK || !strings.Contains(page, "Nothing changes for anybody") {
 			t.Errorf("answered %d:\n%s", code, page)
 		}
 	})
@@ -181,27 +179,15 @@ func consoleDoors(t *testing.T, w *consoleWorld) {
 	if actor != "bo (console)" || reason != "by link, as operator" {
 		t.Errorf("the journal says %q, %q", actor, reason)
 	}
-	send := func(method, path string, edit func(*http.Request)) *http.Response {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, w.base+path, strings.NewReader("reason=x"))
-		ok(t, err)
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		edit(req)
-		resp, err := stranger.http.Do(req)
-		ok(t, err)
-		ok(t, resp.Body.Close())
-		return resp
+	if code, _, _ := stranger.send(http.MethodPost, "/holds", formKind, strings.NewReader("reason=x"), func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }); code != http.StatusForbidden {
+		t.Errorf("another site's form answers %d", code)
 	}
-	if resp := send("POST", "/holds", func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("another site's form answers %d", resp.StatusCode)
+	if code, _, _ := stranger.send(http.MethodGet, "/", "", nil, func(r *http.Request) { r.Host = "attacker.example" }); code != http.StatusForbidden {
+		t.Errorf("another host's name answers %d", code)
 	}
-	if resp := send("GET", "/", func(r *http.Request) { r.Host = "attacker.example" }); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("another host's name answers %d", resp.StatusCode)
-	}
-	resp := send("GET", "/", func(*http.Request) {})
-	policy := resp.Header.Get("Content-Security-Policy")
-	if !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || resp.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("headers %v", resp.Header)
+	_, header, _ := stranger.send(http.MethodGet, "/", "", nil, nil)
+	if policy := header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || header.Get("Cache-Control") != "no-store" {
+		t.Errorf("headers %v", header)
 	}
 	if _, page := stranger.get("/signin?to=//attacker.example"); strings.Contains(page, "attacker") {
 		t.Error("the sign-in leads elsewhere")

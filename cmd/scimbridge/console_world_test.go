@@ -317,18 +317,35 @@ func (w *consoleWorld) visit(t testing.TB, name string, role console.Role) *visi
 	return v
 }
 
-func (v *visitor) get(path string) (int, string) {
+// send sends a request, with what edit makes of it, and reads the answer to its end.
+func (v *visitor) send(method, path, kind string, content io.Reader, edit func(*http.Request)) (code int, header http.Header, text string) {
 	v.t.Helper()
-	resp, err := v.http.Get(v.base + path)
+	req, err := http.NewRequestWithContext(v.t.Context(), method, v.base+path, content)
 	ok(v.t, err)
-	return body(v.t, resp)
+	req.Header.Set("Content-Type", kind)
+	if edit != nil {
+		edit(req)
+	}
+	resp, err := v.http.Do(req)
+	ok(v.t, err)
+	defer resp.Body.Close() //nolint:errcheck // it is read to its end
+	b, err := io.ReadAll(resp.Body)
+	ok(v.t, err)
+	return resp.StatusCode, resp.Header, string(b)
 }
 
-func (v *visitor) post(path string, form url.Values) (int, string) {
+func (v *visitor) get(path string) (code int, text string) {
 	v.t.Helper()
-	resp, err := v.http.PostForm(v.base+path, form)
-	ok(v.t, err)
-	return body(v.t, resp)
+	code, _, text = v.send(http.MethodGet, path, "", nil, nil)
+	return code, text
+}
+
+const formKind = "application/x-www-form-urlencoded"
+
+func (v *visitor) post(path string, form url.Values) (code int, text string) {
+	v.t.Helper()
+	code, _, text = v.send(http.MethodPost, path, formKind, strings.NewReader(form.Encode()), nil)
+	return code, text
 }
 
 var tokenField = regexp.MustCompile(`name="token" value="([^"]+)"`)
@@ -343,12 +360,4 @@ func (v *visitor) act(path string, form url.Values) (int, string) {
 	}
 	form.Set("token", m[1])
 	return v.post(path, form)
-}
-
-func body(t testing.TB, resp *http.Response) (int, string) {
-	t.Helper()
-	defer resp.Body.Close() //nolint:errcheck // it is read to its end
-	b, err := io.ReadAll(resp.Body)
-	ok(t, err)
-	return resp.StatusCode, string(b)
 }

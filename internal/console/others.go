@@ -55,19 +55,14 @@ func (c *Console) acknowledge(w http.ResponseWriter, r *http.Request, s *session
 }
 
 type attestView struct {
-	Waiting  []contractor.Attestation // asked and not answered, or stopped
-	Standing int
-	Every    contractor.Span
-	Grace    contractor.Span
-	Mailing  bool
-	Cut      bool // more people than were looked at
+	Waiting []contractor.Attestation // asked and not answered, or stopped
+	Every   contractor.Span
+	Grace   contractor.Span
+	Mailing bool
+	Cut     bool // there are more
 }
 
-// attestMax bounds how many people are looked at for the list.
-const (
-	attestMax   = 5000
-	attestShown = 200
-)
+const attestShown = 200
 
 func (c *Console) attestations(w http.ResponseWriter, r *http.Request, s *session) error {
 	rules := c.bridge.Mapping().Attest()
@@ -78,19 +73,11 @@ func (c *Console) attestations(w http.ResponseWriter, r *http.Request, s *sessio
 	}
 	v.Mailing = st.Mailing
 	if !rules.Every.IsZero() {
-		list, err := c.store.Attestations(r.Context(), time.Now().UTC(), attestMax)
-		if err != nil {
+		if v.Waiting, err = c.store.WaitingAttestations(r.Context(), time.Now().UTC(), attestShown+1); err != nil {
 			return err
 		}
-		v.Cut = len(list) == attestMax
-		for _, a := range list {
-			if !a.Stopped && a.Asked.IsZero() {
-				v.Standing++
-			} else if len(v.Waiting) < attestShown {
-				v.Waiting = append(v.Waiting, a)
-			} else {
-				v.Cut = true
-			}
+		if len(v.Waiting) > attestShown {
+			v.Waiting, v.Cut = v.Waiting[:attestShown], true
 		}
 	}
 	return c.page(w, r, s, "attestations", "Attestations", v)

@@ -305,6 +305,7 @@ type picture struct {
 	Lanes  []lane
 	Ticks  []tick
 	Now    string
+	Anchor string // of the word "now", so that it stays within the picture
 	Height int
 }
 
@@ -357,6 +358,12 @@ func draw(p *contractor.Person, now time.Time) (pic picture) {
 	for i := range p.Holdings {
 		h := &p.Holdings[i]
 		add(h.Entitlement.Name, "bar grant", h.Since, h.End)
+	}
+	pic.Anchor = "middle"
+	if at := win.x(now); at > 0.9 {
+		pic.Anchor = "end"
+	} else if at < 0.1 {
+		pic.Anchor = "start"
 	}
 	pic.Height, pic.Now, pic.Ticks = len(pic.Lanes)*rowHeight, win.percent(now), besideNow(ticks(win), win, now)
 	return pic

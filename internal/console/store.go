@@ -26,7 +26,7 @@ type Store interface {
 	Activity(ctx context.Context, person string, before time.Time, limit int) ([]contractor.Activity, error)
 	Alarms(ctx context.Context, q contractor.AlarmQuery) ([]contractor.Alarm, error)
 	OpenAlarms(ctx context.Context) (map[contractor.Severity]int, error)
-	Attestations(ctx context.Context, now time.Time, limit int) ([]contractor.Attestation, error)
+	WaitingAttestations(ctx context.Context, now time.Time, limit int) ([]contractor.Attestation, error)
 	Drift(ctx context.Context, q contractor.DriftQuery, now time.Time) ([]contractor.Drift, error)
 	ListVendors(ctx context.Context) ([]contractor.VendorState, error)
 	Revisions(ctx context.Context, limit int) ([]contractor.MappingRevision, error)

@@ -277,7 +277,7 @@ func ticks(win window) (list []tick) {
 func besideNow(list []tick, win window, now time.Time) []tick {
 	at := win.x(now)
 	for i := range list {
-		if x, err := strconv.ParseFloat(strings.TrimSuffix(list[i].X, "%"), 64); err == nil && x/100 > at-0.09 && x/100 < at+0.02 {
+		if x, err := strconv.ParseFloat(strings.TrimSuffix(list[i].X, "%"), 64); err == nil && x/100 > at-0.12 && x/100 < at+0.02 {
 			list[i].Label = ""
 		}
 	}

@@ -106,7 +106,8 @@ func contractFilters(q *contractor.ContractQuery, end string, and func(string, .
 		and(end+` < ?`, q.EndTo.UnixMicro())
 	}
 	if q.Sponsor != "" {
-		and(`e.person IN (SELECT s.id FROM persons s WHERE s.sponsor_id = ?)`, q.Sponsor)
+		// The index of sponsors leaves out people without one: a query that may ask for those cannot use it.
+		and(`e.person IN (SELECT s.id FROM persons s WHERE s.sponsor_id = ? AND s.sponsor_id <> '')`, q.Sponsor)
 	}
 	if q.Held {
 		and(`p.held <> ''`)

@@ -158,7 +158,17 @@ func (t *tx) confirm(actor audit.Actor, person, reason string) error {
 }
 
 // Attestations lists where confirmations stand, of people with live engagements, the longest unconfirmed first; at most limit.
-func (s *Store) Attestations(ctx context.Context, now time.Time, limit int) (list []contractor.Attestation, err error) {
+func (s *Store) Attestations(ctx context.Context, now time.Time, limit int) ([]contractor.Attestation, error) {
+	return s.attestations(ctx, now, limit, ``)
+}
+
+// WaitingAttestations are those of the Attestations that somebody has to answer: asked and not confirmed, or stopped since nobody
+// did.
+func (s *Store) WaitingAttestations(ctx context.Context, now time.Time, limit int) ([]contractor.Attestation, error) {
+	return s.attestations(ctx, now, limit, ` AND (s.asked IS NOT NULL OR p.id IN (SELECT w.person FROM blocks w WHERE w.by = '`+byAttestation+`'))`)
+}
+
+func (s *Store) attestations(ctx context.Context, now time.Time, limit int, and string) (list []contractor.Attestation, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
 		rows, err := c.query(ctx, `SELECT p.id, p.email, p.sponsor_id,
 				(SELECT e.vendor FROM engagements e WHERE e.person = p.id AND e.deleted = 0 ORDER BY e.end_at DESC LIMIT 1),
@@ -167,7 +177,7 @@ func (s *Store) Attestations(ctx context.Context, now time.Time, limit int) (lis
 				EXISTS (SELECT 1 FROM blocks b WHERE b.person = p.id AND b.by = ?)
 			FROM persons p LEFT JOIN sponsorships s ON s.person = p.id
 			WHERE p.phase <> 'gone' AND EXISTS (SELECT 1 FROM engagements e WHERE e.person = p.id AND e.deleted = 0 AND e.status NOT IN ('removed', 'offboarding')
-				AND (e.end_at IS NULL OR e.end_at > ?)) ORDER BY s.confirmed, p.seq LIMIT ?`, byAttestation, now.UnixMicro(), limit)
+				AND (e.end_at IS NULL OR e.end_at > ?))`+and+` ORDER BY s.confirmed, p.seq LIMIT ?`, byAttestation, now.UnixMicro(), limit)
 		if err != nil {
 			return err
 		}
