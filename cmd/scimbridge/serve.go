@@ -74,7 +74,7 @@ func newLogger(c config.Log, io streams) *slog.Logger {
 // ballastSize is how much memory, in bytes, the garbage collector is made to believe in. It waits until the heap has doubled: the
 // daemon's own is a few megabytes, and under load it would collect 70 times a second, for a fifth of the machine. The ballast is
 // never touched and takes no memory; where the heap itself is large, it makes no difference.
-const ballastSize = 32 << 20
+const ballastSize = 16 << 20
 
 // serve runs the daemon until ctx ends or a part of it fails.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {

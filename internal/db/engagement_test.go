@@ -22,6 +22,14 @@ func get(t testing.TB, s *db.Store, vendor, id string) contractor.Engagement {
 	if err != nil {
 		t.Fatal(err)
 	}
+	shown, err := s.Show(t.Context(), vendor, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown.Record = e.Record
+	if diff := gocmp.Diff(e, shown); diff != "" {
+		t.Errorf("Show answers something else than Get, the record aside:\n%s", diff)
+	}
 	return e
 }
 
@@ -400,6 +408,8 @@ func testUpdate(t *testing.T, open opener) {
 		e := create(t, s, worker("acme", "ann"))
 		e.Vendor = "other"
 		_, err := s.Update(t.Context(), e, event("engagement.updated"))
+		wantCode(t, err, contractor.CodeNotFound)
+		_, err = s.Show(t.Context(), "other", e.ID)
 		wantCode(t, err, contractor.CodeNotFound)
 		_, err = s.Get(t.Context(), "other", e.ID)
 		wantCode(t, err, contractor.CodeNotFound)

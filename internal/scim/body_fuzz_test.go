@@ -215,6 +215,9 @@ func (nothing) Create(_ context.Context, e contractor.Engagement, _ int, _ audit
 func (nothing) Get(context.Context, string, string) (contractor.Engagement, error) {
 	return contractor.Engagement{}, contractor.Errorf(contractor.CodeNotFound, "nothing")
 }
+func (nothing) Show(context.Context, string, string) (contractor.Engagement, error) {
+	return contractor.Engagement{}, contractor.Errorf(contractor.CodeNotFound, "nothing")
+}
 func (nothing) List(context.Context, contractor.Query) (contractor.Page, error) {
 	return contractor.Page{}, nil
 }

@@ -109,12 +109,12 @@ type slowStore struct {
 	release chan struct{}
 }
 
-func (s *slowStore) Get(ctx context.Context, vendor, id string) (contractor.Engagement, error) {
+func (s *slowStore) Show(ctx context.Context, vendor, id string) (contractor.Engagement, error) {
 	if vendor == "acme" {
 		s.entered <- struct{}{}
 		<-s.release
 	}
-	return s.Store.Get(ctx, vendor, id)
+	return s.Store.Show(ctx, vendor, id)
 }
 
 func TestConcurrencyCapOfOneVendorLeavesOthersAlone(t *testing.T) {
@@ -159,7 +159,7 @@ type brokenStore struct {
 	how atomic.Value
 }
 
-func (s *brokenStore) Get(ctx context.Context, vendor, id string) (contractor.Engagement, error) {
+func (s *brokenStore) Show(ctx context.Context, vendor, id string) (contractor.Engagement, error) {
 	switch how := s.how.Load(); how {
 	case "panic":
 		panic("secret of the panic")
@@ -170,7 +170,7 @@ func (s *brokenStore) Get(ctx context.Context, vendor, id string) (contractor.En
 	case "unavailable":
 		return contractor.Engagement{}, contractor.Errorf(contractor.CodeUnavailable, "the disk is full; try again later")
 	}
-	return s.Store.Get(ctx, vendor, id)
+	return s.Store.Show(ctx, vendor, id)
 }
 
 func TestFailuresAreToldToTheOperatorOnly(t *testing.T) {

@@ -28,6 +28,9 @@ type Store interface {
 	// Get reads one live engagement of the vendor; CodeNotFound for any other, also another vendor's.
 	Get(ctx context.Context, vendor, id string) (contractor.Engagement, error)
 
+	// Show is Get without the Record: for an engagement that is only rendered.
+	Show(ctx context.Context, vendor, id string) (contractor.Engagement, error)
+
 	// List answers a query over the vendor's live engagements.
 	List(ctx context.Context, q contractor.Query) (contractor.Page, error)
 

@@ -33,7 +33,7 @@ func (k *call) sendUser(status int, r *renderer, e *contractor.Engagement) error
 }
 
 func (k *call) getUser() error {
-	e, err := k.door.store.Get(k.context(), k.vendor.Name, k.Param("id"))
+	e, err := k.door.store.Show(k.context(), k.vendor.Name, k.Param("id"))
 	if err != nil {
 		return err
 	}
