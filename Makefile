@@ -1,5 +1,5 @@
 # For those whose fingers type make; each line is a command of its own.
-.PHONY: build test check demo fuzz clean
+.PHONY: build test check demo fuzz bench clean
 
 build: ## a static binary in this folder
 	CGO_ENABLED=0 go build -trimpath -o scimbridge ./cmd/scimbridge
@@ -15,6 +15,9 @@ demo: ## one contractor's life against an emulated tenant
 
 fuzz: ## every fuzz target, half a minute each
 	scripts/fuzz 30s
+
+bench: ## what it carries on this machine
+	scripts/bench
 
 clean:
 	rm -rf scimbridge dist .cache
