@@ -1,6 +1,9 @@
 package scim
 
-import "sync"
+import (
+	"net/http"
+	"sync"
+)
 
 // largestKept is the size in bytes beyond which a body's memory is left to the garbage collector: a page of 500 large resources
 // is rare, and would be held for ever.
@@ -20,9 +23,10 @@ func (p *bodies) take(size int) *[]byte {
 	return b
 }
 
-// give takes back what was lent.
-func (p *bodies) give(b *[]byte) {
-	if cap(*b) <= largestKept {
+// give takes back what was lent to the answer of r. HTTP/2 may still be about to write a body whose stream the client has
+// closed, and what another vendor is told next must not get there; HTTP/1 has written it when Write returns.
+func (p *bodies) give(r *http.Request, b *[]byte) {
+	if r.ProtoMajor == 1 && cap(*b) <= largestKept {
 		p.pool.Put(b)
 	}
 }

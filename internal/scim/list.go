@@ -28,7 +28,7 @@ func (k *call) answerUsers(q *query) error {
 		size += len(page.Items[i].Resource) + 768
 	}
 	body := k.door.bodies.take(size)
-	defer k.door.bodies.give(body)
+	defer k.door.bodies.give(k.Request(), body)
 	b := *body
 	b = listHead(b, page.Total, start, len(page.Items), q, page.Next)
 	for i := range page.Items {

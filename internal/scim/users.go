@@ -27,7 +27,7 @@ func (k *call) sendUser(status int, r *renderer, e *contractor.Engagement) error
 	h.Set("ETag", etag(e.Version))
 	h.Set("Location", r.base+"/Users/"+e.ID)
 	b := k.door.bodies.take(len(e.Resource) + 768)
-	defer k.door.bodies.give(b)
+	defer k.door.bodies.give(k.Request(), b)
 	*b = r.user(*b, e)
 	return k.send(status, *b)
 }
