@@ -120,8 +120,16 @@ func parseSubject(s string) ([]string, error) {
 	}
 }
 
-// subjectValue reads an attribute's value up to the next "," or "+".
+// subjectValue reads an attribute's value up to the next "," or "+". openssl puts one that has such a sign into quotes.
 func subjectValue(s string) (v string, end int, err error) {
+	if rest := strings.TrimLeft(s, " "); strings.HasPrefix(rest, `"`) {
+		inner, after, closed := strings.Cut(rest[1:], `"`)
+		after = strings.TrimLeft(after, " ")
+		if !closed || inner == "" || strings.Contains(inner, `\`) || after != "" && after[0] != ',' && after[0] != '+' {
+			return "", 0, errors.New("the quotes are not closed, empty, or more than a value stands in them; write the value without quotes and a \\ before each sign")
+		}
+		return inner, len(s) - len(after), nil
+	}
 	var b strings.Builder
 	kept := 0 // length up to the last character that is no trailing blank
 	i := 0

@@ -40,6 +40,11 @@ func TestSubjects(t *testing.T) {
 	}{
 		{`CN=scim,O=Acme\, Inc. \+ Sons,C=DE`, leaf(c, o, cn), true},
 		{`C = DE, O = Acme\, Inc. \+ Sons, CN = scim`, leaf(c, o, cn), true},
+		{`C = DE, O = "Acme, Inc. + Sons", CN = scim`, leaf(c, o, cn), true},
+		{`CN="scim",O="Acme, Inc. + Sons" , C=DE`, leaf(c, o, cn), true},
+		{`CN="scim`, leaf(cn), false},
+		{`CN="scim"x`, leaf(cn), false},
+		{`CN="",O=x`, leaf(cn), false},
 		{`cn=scim,o=Acme\2C Inc. \2B Sons,c=DE`, leaf(c, o, cn), true},
 		{`emailAddress=a@acme.example,CN=scim`, leaf(cn, mail), true},
 		{`1.2.840.113549.1.9.1=a@acme.example,2.5.4.3=scim`, leaf(cn, mail), true},
