@@ -83,7 +83,9 @@ type Desired struct {
 	Sponsors    []string          `json:"sponsors,omitempty"`
 	Invite      Invitation        `json:"invite"`                    // how to invite: everything but the sponsors
 	SponsorMust bool              `json:"sponsorRequired,omitempty"` // without a sponsor found in the tenant: held
-	Evaluations []Evaluation      `json:"evaluations"`
-	Next        time.Time         `json:"next,omitzero"` // the next instant at which this answer can change by time alone; zero: never
-	Revision    string            `json:"revision"`      // of the mapping
+	// SponsorManages says that the sponsor, if it is a person, is written as the guest's manager, too.
+	SponsorManages bool         `json:"sponsorManages,omitempty"`
+	Evaluations    []Evaluation `json:"evaluations"`
+	Next           time.Time    `json:"next,omitzero"` // the next instant at which this answer can change by time alone; zero: never
+	Revision       string       `json:"revision"`      // of the mapping
 }

@@ -112,7 +112,8 @@ func (s *Store) SuspectSponsor(ctx context.Context, person string) error {
 // SponsorMoved notes a person's new sponsor, lifts a stop for want of one, and journals it.
 func (s *Store) SponsorMoved(ctx context.Context, g contractor.SponsoredGuest, sponsor, reason, requestID string) error {
 	return s.write(ctx, "note a new sponsor", func(t *tx) error {
-		if _, err := t.exec(`UPDATE persons SET sponsor_id = ?, rev = rev + 1 WHERE id = ?`, sponsor, g.Person); err != nil {
+		// Without its hash the guest's properties are written again, and with them its manager.
+		if _, err := t.exec(`UPDATE persons SET sponsor_id = ?, attributes_hash = '', rev = rev + 1 WHERE id = ?`, sponsor, g.Person); err != nil {
 			return err
 		}
 		// The former sponsor counts as told, so that the new one is: the next digest says so.

@@ -16,6 +16,7 @@ type directory interface {
 	Invite(ctx context.Context, in contractor.Invitation) (contractor.Receipt, error)
 	UpdateGuest(ctx context.Context, id string, attributes map[string]string) (contractor.Receipt, error)
 	SetSponsors(ctx context.Context, id string, sponsorIDs []string) (contractor.Receipt, error)
+	SetManager(ctx context.Context, id, managerID string) (contractor.Receipt, error)
 	Sponsors(ctx context.Context, id string) ([]string, error)
 	Readdress(ctx context.Context, id, email string, reset bool) (contractor.Receipt, error)
 	FindSponsor(ctx context.Context, ref string) (string, error)

@@ -236,7 +236,7 @@ func (ps *pass) deletedByOther() (stays bool) {
 // write anyway is not compared.
 func (ps *pass) compareGuest(ctx context.Context) error {
 	d := &ps.drift
-	hash, err := hashOf(ps.want.Attributes, ps.want.Sponsors)
+	hash, err := hashOf(&ps.want)
 	if err != nil || hash != ps.p.AttributesHash || ps.fresh || !d.loaded {
 		return err
 	}

@@ -221,7 +221,7 @@ func (ps *pass) sponsor(ctx context.Context) (string, error) {
 // attributes brings the guest's properties and sponsor up to date, in as few writes as can be: none if nothing changed since
 // the last time. A refusal here costs no access: it is told, and the pass goes on.
 func (ps *pass) attributes(ctx context.Context) error {
-	hash, err := hashOf(ps.want.Attributes, ps.want.Sponsors)
+	hash, err := hashOf(&ps.want)
 	if err != nil || hash == ps.p.AttributesHash {
 		return err
 	}
@@ -258,8 +258,25 @@ func (ps *pass) attributes(ctx context.Context) error {
 			ps.p.SponsorRefs = refs
 		}
 	}
+	if ps.want.SponsorManages {
+		if err := ps.manager(ctx); err != nil {
+			return err
+		}
+	}
 	ps.p.AttributesHash = hash // finish writes it
 	return nil
+}
+
+// manager makes the sponsor the guest's manager, where the sponsor is a person: a group manages nobody.
+func (ps *pass) manager(ctx context.Context) error {
+	if ps.p.SponsorID == "" || slices.Contains(ps.want.Sponsors, "group:"+ps.p.SponsorID) {
+		return nil
+	}
+	r, err := ps.Directory.SetManager(ctx, ps.p.GuestID, ps.p.SponsorID)
+	if err != nil {
+		return ps.tolerate(err)
+	}
+	return ps.record(ctx, nil, proven(ps.event("guest.manager_set", audit.Done, "the sponsor is the manager, as the mapping says"), r))
 }
 
 // tolerate keeps a refused or wrong write from ending the pass; what is transient does end it, and is tried again.
@@ -281,11 +298,12 @@ func refusal(err error) *contractor.Failure {
 	return nil
 }
 
-func hashOf(attributes map[string]string, sponsors []string) (string, error) {
+func hashOf(want *contractor.Desired) (string, error) {
 	b, err := json.Marshal(struct {
 		A map[string]string
 		S []string
-	}{attributes, sponsors})
+		M bool `json:",omitempty"`
+	}{want.Attributes, want.Sponsors, want.SponsorManages})
 	if err != nil {
 		return "", err
 	}

@@ -49,6 +49,8 @@ type Directory interface {
 	UpdateGuest(ctx context.Context, id string, attributes map[string]string) (contractor.Receipt, error)
 	// SetSponsors makes exactly these object ids (users or groups, at most five) the guest's sponsors.
 	SetSponsors(ctx context.Context, id string, sponsorIDs []string) (contractor.Receipt, error)
+	// SetManager makes a user the guest's manager; "" takes the manager away.
+	SetManager(ctx context.Context, id, managerID string) (contractor.Receipt, error)
 	// Sponsors reads the object ids of a guest's sponsors.
 	Sponsors(ctx context.Context, id string) ([]string, error)
 	// Sponsor reads a user or group that answers for guests; Exists is false if there is neither.

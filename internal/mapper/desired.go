@@ -108,6 +108,7 @@ func (m *Mapping) profile(d *contractor.Desired, p *contractor.Person, decisions
 		return cmp.Or(y.Period.End.Compare(x.Period.End), y.Period.Start.Compare(x.Period.Start), strings.Compare(x.Engagement, y.Engagement))
 	})
 	d.Attributes = open[0].Attributes
+	d.SponsorManages = m.sponsor.asManager
 	for _, x := range open {
 		d.SponsorMust = d.SponsorMust || x.required
 		for _, s := range x.Sponsors {

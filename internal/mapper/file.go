@@ -57,6 +57,7 @@ type fileSponsor struct {
 	From     []string `yaml:"from"`
 	OnLeave  string   `yaml:"on_leave"`
 	Fallback string   `yaml:"fallback"`
+	Manager  bool     `yaml:"as_manager"`
 }
 
 type fileNotify struct {

@@ -68,10 +68,11 @@ const (
 )
 
 type sponsorPolicy struct {
-	required bool
-	from     []*expression
-	onLeave  OnLeave
-	fallback string // "group:<object id>", "" if none
+	required  bool
+	from      []*expression
+	onLeave   OnLeave
+	fallback  string // "group:<object id>", "" if none
+	asManager bool   // the sponsor is the guest's manager, too
 }
 
 // rule is one compiled rule.

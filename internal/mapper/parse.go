@@ -300,7 +300,7 @@ func (b *builder) buildSponsor() {
 	s := &b.file.Defaults.Sponsor
 	where := path("defaults", "sponsor")
 	b.enum(append(where, "on_leave"), s.OnLeave, string(OnLeaveManager), string(OnLeaveFallback), string(OnLeaveHold))
-	b.sponsor = sponsorPolicy{required: s.Required, onLeave: OnLeave(s.OnLeave)}
+	b.sponsor = sponsorPolicy{required: s.Required, onLeave: OnLeave(s.OnLeave), asManager: s.Manager}
 	if b.sponsor.onLeave == "" {
 		b.sponsor.onLeave = OnLeaveManager
 	}
