@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -88,6 +89,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyReady+"\nSTATUS=serving "+d.scimAddr.String())
+	debug.FreeOSMemory() // what the start left behind: an idle daemon may not collect for minutes
 	beat := watchdog()
 	defer beat.Stop()
 	var cause error

@@ -42,7 +42,7 @@ func startChild(ctx context.Context, args ...string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return startServer(ctx, exec.CommandContext(ctx, self, args...)) //nolint:gosec // this program itself
+	return startServer(ctx, exec.CommandContext(ctx, self, args...))
 }
 
 // startServer runs a server that says "ADDRESS STATS TOKEN" on its first line.
