@@ -46,9 +46,18 @@ func (o *options) store(ctx context.Context, n int) (string, error) {
 	return path, os.Rename(building, path)
 }
 
+// removeStore removes a store and what the store and the daemon keep beside it, the copy before an upgrade among it.
 func removeStore(path string) error {
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+	all := []string{path, path + "-wal", path + "-shm", path + ".lock"}
+	for _, pattern := range []string{".before-*", ".audit-*"} {
+		more, err := filepath.Glob(path + pattern)
+		if err != nil {
+			return err
+		}
+		all = append(all, more...)
+	}
+	for _, name := range all {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
