@@ -38,11 +38,12 @@ func rooms() map[string][]string {
 		"internal/siem":           {"internal/contractor", "internal/audit"},
 		"internal/lifecycle":      {"internal/contractor", "internal/audit", "internal/mapper"},
 		"internal/notify":         {"internal/contractor", "internal/audit"},
+		"internal/intake":         {"internal/contractor", "internal/audit", "internal/strictyaml"}, // strictyaml for its did-you-mean
 		"internal/console":        {"internal/contractor", "internal/audit", "internal/mapper"},
 		"cmd/scimbridge": {
 			"internal/contractor", "internal/audit", "internal/strictyaml", "internal/entra/emulator", "internal/config",
 			"internal/mapper", "internal/policy", "internal/entra", "internal/scim", "internal/db", "internal/lifecycle", "internal/console",
-			"internal/siem", "internal/notify",
+			"internal/siem", "internal/notify", "internal/intake",
 		},
 	}
 }
@@ -54,9 +55,10 @@ func testsMayImport() []string { return []string{"internal/db", "internal/entra/
 // callers, the loop's tests live whole lives, from the vendor's door to the tenant.
 func testsAlso() map[string][]string {
 	return map[string][]string{
-		"internal/db":        {"internal/scim", "internal/lifecycle"},
+		"internal/db":        {"internal/scim", "internal/lifecycle", "internal/intake"},
 		"internal/notify":    {"internal/scim", "internal/entra", "internal/lifecycle", "internal/mapper"},
 		"internal/lifecycle": {"internal/scim", "internal/entra"},
+		"internal/intake":    {"internal/scim"}, // the door it feeds, and the server it pulls from
 	}
 }
 

@@ -91,6 +91,9 @@ const (
 	AlarmPolicyChanged    AlarmKind = "policy_changed"    // somebody else changed one of our conditional access policies
 	AlarmActivityGap      AlarmKind = "activity_gap"      // part of a log can no longer be read
 	AlarmActivityOverflow AlarmKind = "activity_overflow" // the store's bound on activity is reached
+	AlarmFeedFailed       AlarmKind = "feed_failed"       // a vendor's server cannot be read
+	AlarmFeedHeld         AlarmKind = "feed_held"         // a whole reading misses more people than the guard allows
+	AlarmFeedDoubt        AlarmKind = "feed_doubt"        // whole readings are faulty, and so nobody is ended for being missing
 )
 
 // Severity of an alarm.

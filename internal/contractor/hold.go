@@ -88,6 +88,8 @@ const (
 	DefaultGuardWindow = 24 * time.Hour
 	// GuardFloor is how many ends a percentage never holds: of three contractors, one is a third.
 	GuardFloor = 5
+	// DefaultUndecided is how long a held end waits for a person: access does not stay because nobody looked.
+	DefaultUndecided = 7 * 24 * time.Hour
 )
 
 // Block is an admin's emergency stop for one person: closed whatever records and rules say, until it is lifted.

@@ -81,6 +81,7 @@ type Engagement struct {
 	Stopped   Block             `json:"-"`                     // by its sponsor: it ends at Stopped.At at the latest, whatever its vendor sends; zero: none
 	KeptUntil time.Time         `json:"-"`                     // the end in force while a newer one is held; zero: none. Set by the loop, never stored
 	PrevEnd   time.Time         `json:"extendedFrom,omitzero"` // the effective end before the last change of it by the vendor
+	HeldEnd   string            `json:"-"`                     // why the end that an update brings waits for a person: the store opens a hold with it. Set by a feed, never stored
 }
 
 // Status is the bridge's word on an engagement (the extension's read-only "status").

@@ -41,6 +41,7 @@ type Vendor struct {
 	IgnoreGroups bool                // writes to /Groups are accepted and ignored instead of refused
 	RatePerSec   float64             // requests a second; 0: the door's default
 	SignIn       SignIn              // besides its bearer tokens
+	CSV          CSVLayout           // how its files are read
 }
 
 // AllowsEmail reports whether the address lies in one of the vendor's domains. "*.x" admits every subdomain of x, not x itself.

@@ -105,7 +105,10 @@ func (t *tx) update(e *contractor.Engagement, row *engagementRow, event *audit.E
 	if err := t.count(e.Vendor, isLive(false, old.endedAt.Time, old.status), isLive(false, e.EndedAt, old.status)); err != nil {
 		return err
 	}
-	return t.appendFor(e, event)
+	if err := t.appendFor(e, event); err != nil {
+		return err
+	}
+	return t.holdEnd(e)
 }
 
 // relink finds the person of the engagement's address, which may be another than before; both have to be looked at.

@@ -25,7 +25,7 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall)
+		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall, wave{ends: 1})
 		if err != nil {
 			return err
 		}
@@ -37,19 +37,19 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 			return t.insertHold(&h)
 		}
 		h.State, h.Expires = contractor.HoldOpen, r.Now.Add(r.Undecided)
-		if err := t.insertHold(&h); err != nil {
-			return err
-		}
-		return t.append(&audit.Event{
-			Kind: "hold.opened", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Held, Person: h.Person, Engagement: h.Engagement,
-			Vendor: h.Vendor, Reason: why + "; decide with scimbridge hold approve or hold cancel", Until: h.Expires,
-		})
+		return t.openHold(&h)
 	})
 	return h, err
 }
 
-// guardWhy says which bound one more change of the kind would break, "" for none; what names such changes.
-func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Time, own, overall contractor.Guard) (string, error) {
+// wave is how many changes the guard is asked about at once. live: whom they concern counts as live still.
+type wave struct {
+	ends int
+	live bool
+}
+
+// guardWhy says which bound more changes of the kind would break, "" for none; what names such changes.
+func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Time, own, overall contractor.Guard, more wave) (string, error) {
 	for _, scope := range []struct {
 		guard  contractor.Guard
 		vendor string
@@ -69,15 +69,19 @@ func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Ti
 		if err != nil {
 			return "", err
 		}
-		if g.MaxEnds > 0 && ends >= g.MaxEnds {
-			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, ends+1, what, window, g.MaxEnds), nil
+		all := ends + more.ends
+		if g.MaxEnds > 0 && all > g.MaxEnds {
+			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, all, what, window, g.MaxEnds), nil
 		}
 		if err := t.row(`SELECT coalesce(sum(live), 0) FROM vendors WHERE ?1 = '' OR name = ?1`, []any{scope.vendor}, &live); err != nil {
 			return "", err
 		}
 		// Those that have ended count no more as live: the share is of what was live before.
-		if g.MaxEndsPercent > 0 && ends >= contractor.GuardFloor && (ends+1)*100 > g.MaxEndsPercent*(live+ends+1) {
-			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, ends+1, what, window, g.MaxEndsPercent), nil
+		if live += ends; !more.live {
+			live += more.ends
+		}
+		if g.MaxEndsPercent > 0 && all > contractor.GuardFloor && all*100 > g.MaxEndsPercent*live {
+			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, all, what, window, g.MaxEndsPercent), nil
 		}
 	}
 	return "", nil

@@ -20,7 +20,7 @@ func (s *Store) AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (
 	err = s.write(ctx, "ask the guard about the mapping", func(t *tx) error {
 		h, err = t.removalHold(&r)
 		if errors.Is(err, sql.ErrNoRows) {
-			why, err := t.guardWhy(contractor.HoldMapping, r.Vendor, "people whom the mapping takes access from", r.Now, r.Bounds, r.Overall)
+			why, err := t.guardWhy(contractor.HoldMapping, r.Vendor, "people whom the mapping takes access from", r.Now, r.Bounds, r.Overall, wave{ends: 1})
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ import (
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
+	"scimbridge/internal/intake"
 	"scimbridge/internal/lifecycle"
 	"scimbridge/internal/scim"
 )
@@ -22,6 +23,9 @@ import (
 var (
 	_ scim.Store      = (*db.Store)(nil)
 	_ lifecycle.Store = (*db.Store)(nil)
+
+	_ intake.ImportStore = (*db.Store)(nil)
+	_ intake.PullStore   = (*db.Store)(nil)
 )
 
 // opener opens the store under test, empty, and closes it with the test. Every test of the suite takes one, so that another
@@ -60,6 +64,7 @@ func TestSQLite(t *testing.T) {
 		"Contracts":   testContracts,
 		"NoRehire":    testNoRehire,
 		"Versions":    testVersions,
+		"Feeds":       testFeeds,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -84,7 +84,7 @@ func New(c Config) (*Loop, error) {
 	c.NativeGrace = orDefault(c.NativeGrace, 2*time.Minute)
 	c.DriftEvery = orDefault(c.DriftEvery, 24*time.Hour)
 	c.Poll = orDefault(c.Poll, time.Minute)
-	c.Undecided = orDefault(c.Undecided, 7*24*time.Hour)
+	c.Undecided = orDefault(c.Undecided, contractor.DefaultUndecided)
 	c.MaxSkew = orDefault(c.MaxSkew, 5*time.Minute)
 	return &Loop{Config: c, kick: make(chan struct{}, 1)}, nil
 }

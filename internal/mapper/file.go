@@ -106,6 +106,7 @@ type fileVendor struct {
 	MissingEnd   string              `yaml:"missing_end"`
 	MaxDuration  *contractor.Span    `yaml:"max_duration"`
 	SignIn       fileSignIn          `yaml:"sign_in"`
+	CSV          *fileCSV            `yaml:"csv"`
 }
 
 type fileSignIn struct {
@@ -119,6 +120,14 @@ type fileJWT struct {
 	Issuer   string            `yaml:"issuer"`
 	Audience string            `yaml:"audience"`
 	Claims   map[string]string `yaml:"claims"`
+}
+
+type fileCSV struct {
+	Columns   map[string][]string `yaml:"columns"`
+	Key       string              `yaml:"key"`
+	Delimiter string              `yaml:"delimiter"`
+	Encoding  string              `yaml:"encoding"`
+	Active    []string            `yaml:"active"`
 }
 
 type fileDates struct {

@@ -117,6 +117,11 @@ func TestSchemaKnowsTheSameWords(t *testing.T) {
 	if diff := cmp.Diff(sortedKeys(aliasFields()), keysOf(at("properties", "vendors", "additionalProperties", "properties", "aliases", "properties"))); diff != "" {
 		t.Errorf("alias fields differ (-code +schema):\n%s", diff)
 	}
+	columns := csvFields()
+	sort.Strings(columns)
+	if diff := cmp.Diff(columns, keysOf(at("properties", "vendors", "additionalProperties", "properties", "csv", "properties", "columns", "properties"))); diff != "" {
+		t.Errorf("columns differ (-code +schema):\n%s", diff)
+	}
 	var words []string
 	for _, w := range at("properties", "vendors", "additionalProperties", "properties", "profile")["enum"].([]any) {
 		words = append(words, w.(string))

@@ -62,6 +62,7 @@ func (b *builder) buildVendors() {
 			MaxDuration: d.MaxDuration, MaxMove: d.MaxMove, Guard: b.buildGuard(path("vendors", name, "guard"), f.Guard, guard),
 			TestUsers: b.testUsers(name, f.TestUsers), Aliases: b.aliases(name, f.Aliases),
 			IgnoreGroups: f.Groups == "ignore", RatePerSec: d.Rate, SignIn: b.signIn(name, &f.SignIn),
+			CSV: b.csv(name, f.CSV),
 		}
 		if f.Quota != nil {
 			if v.Quota = *f.Quota; v.Quota < 0 {

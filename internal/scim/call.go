@@ -28,7 +28,8 @@ type call struct {
 	names   *names
 	profile profile
 	now     time.Time
-	held    []slots // places that the request has
+	held    []slots   // places that the request has
+	feed    *feedCall // nil: a request
 }
 
 // hold waits for a place, which the request keeps to its end.

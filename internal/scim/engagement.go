@@ -20,18 +20,24 @@ func (r *Reader) Engagement(id string, body []byte, now time.Time) (contractor.E
 	return d.engagement(id, now)
 }
 
-// engagement makes a new engagement of a draft.
+// engagement makes a new engagement of a draft, which must have an end to come.
 func (d *draft) engagement(id string, now time.Time) (contractor.Engagement, error) {
+	e, err := d.fresh(id, now)
+	if err != nil {
+		return e, err
+	}
+	return e, begins(&e, now)
+}
+
+// fresh makes a new engagement of a draft, whatever its dates.
+func (d *draft) fresh(id string, now time.Time) (contractor.Engagement, error) {
 	if !d.active {
 		place(&d.root, d.n.t.root.byName["active"], boolValue(true))
 	}
 	e := contractor.Engagement{ID: id, Vendor: d.n.vendor.Name, Version: 1, Created: now, Modified: now, EndSetAt: now}
 	e.Record = d.record()
 	e.Test = d.n.vendor.IsTestUser(e.Record.UserName)
-	if err := d.settle(&e, now); err != nil {
-		return e, err
-	}
-	return e, begins(&e, now)
+	return e, d.settle(&e, now)
 }
 
 // resourceLimit bounds one stored resource, in bytes.

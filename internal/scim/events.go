@@ -39,6 +39,7 @@ func (k *call) created(e *contractor.Engagement, d *draft) audit.Event {
 	ev := k.event(kindCreated, e)
 	empty := value{kind: object}
 	ev.Detail = k.detail(differing(k.names.t.root, &empty, &d.root, make([]string, 0, 48)), time.Time{}, e.Standing.EffectiveEnd)
+	k.feed.decorate(&ev)
 	return ev
 }
 
@@ -51,6 +52,7 @@ func (k *call) changed(kind string, old, e *contractor.Engagement, end time.Time
 	}
 	ev := k.event(kind, e)
 	ev.Detail = k.detail(differing(k.names.t.root, &was.root, &is.root, nil), end, e.Standing.EffectiveEnd)
+	k.feed.decorate(&ev)
 	return ev
 }
 

@@ -73,7 +73,11 @@ func (in *intake) undeclared(a *attribute, m *member, path string, out *value) e
 				return err
 			}
 			if s.mutability != readOnly && s.mutability != writeOnly && !c.empty() {
-				place(out, s, c)
+				if s.parent != nil && s.parent.multi {
+					first(out, s, c)
+				} else {
+					place(out, s, c)
+				}
 			}
 			return nil
 		}
@@ -148,6 +152,17 @@ func place(root *value, a *attribute, v value) {
 		parent = p
 	}
 	insert(parent, a, v)
+}
+
+// first puts a sub-attribute into the first value of a multi-valued attribute, and makes that where there is none.
+func first(root *value, a *attribute, v value) {
+	if list := at(root, a.parent); list != nil && len(list.kids) > 0 {
+		insert(&list.kids[0].value, a, v)
+		return
+	}
+	one := value{}
+	insert(&one, a, v)
+	place(root, a.parent, listOf([]member{{"", one}}))
 }
 
 // insert puts a sub-attribute into its complex value, in declared order; an empty value takes it out.

@@ -105,6 +105,9 @@ func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind s
 		return old, contractor.Invalid("userName", "a test user cannot become a contractor, nor a contractor a test user; create another User")
 	}
 	if bytes.Equal(e.Resource, underID(old.Resource, old.ID)) && bytes.Equal(e.Unused, old.Unused) && e.EndedAt.Equal(old.EndedAt) {
+		if k.feed != nil {
+			k.feed.outcome = contractor.FeedUnchanged
+		}
 		return old, nil
 	}
 	before := period(k.vendor, &old)
@@ -115,7 +118,13 @@ func (k *call) tryUpdate(ctx context.Context, id string, cond conditions, kind s
 	if e.Modified.Before(k.now) { // the loop may have written meanwhile
 		e.Modified = k.now
 	}
-	stored, err := k.door.store.Update(ctx, e, k.changed(kind, &old, &e, before.End, was, d))
+	event := k.changed(kind, &old, &e, before.End, was, d)
+	if k.feed != nil {
+		if k.feed.settle(event.Kind, &e); k.feed.dry {
+			return e, nil
+		}
+	}
+	stored, err := k.door.store.Update(ctx, e, event)
 	if err != nil {
 		return stored, err
 	}
