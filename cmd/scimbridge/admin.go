@@ -22,6 +22,7 @@ type adminStatus struct {
 	Started time.Time                 `json:"started"`
 	Healthy bool                      `json:"healthy"`
 	Trouble []string                  `json:"trouble,omitempty"` // sentences, each with what to do
+	Notes   []string                  `json:"notes,omitempty"`   // worth knowing, and no reason to be woken
 	Mapping mappingStatus             `json:"mapping"`
 	People  map[contractor.Phase]int  `json:"people"`      // by phase
 	Records map[contractor.Status]int `json:"engagements"` // by status
@@ -29,8 +30,20 @@ type adminStatus struct {
 	Due     int                       `json:"due"`         // people whose work is due now
 	Lag     float64                   `json:"lagSeconds"`  // age of the oldest due work
 	NextDue time.Time                 `json:"nextDue,omitzero"`
-	Passes  int64                     `json:"passes"` // since the start
+	Oldest  time.Time                 `json:"oldestDue,omitzero"` // since when the longest waiting one is due
+	Ends    []contractor.NextEnd      `json:"nextEnds,omitempty"` // the soonest ends of contracts to come
+	Closing closingStatus             `json:"closing"`
+	Mails   map[string]int            `json:"mails,omitempty"` // to sponsors, by state: waiting, sending, sent, failed
+	Passes  int64                     `json:"passes"`          // since the start
 	Entra   entraStatus               `json:"entra"`
+}
+
+// closingStatus is how the loop keeps up with the ends of contracts.
+type closingStatus struct {
+	Waiting  int       `json:"waiting"`         // people whose closing work is due
+	Lag      float64   `json:"lagSeconds"`      // age of the oldest of it
+	Forecast float64   `json:"forecastSeconds"` // longest wait of a door to come, from the ends that are known
+	WaveAt   time.Time `json:"waveAt,omitzero"` // when that wave begins
 }
 
 type mappingStatus struct {

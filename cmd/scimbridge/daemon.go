@@ -44,6 +44,7 @@ type daemon struct {
 	store   *db.Store
 	graph   *entra.Client
 	loop    *lifecycle.Loop
+	pace    *lifecycle.Pace
 	mapping live
 	metrics *metrics
 	keys    *keyring         // nil without TLS
@@ -91,6 +92,9 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 		return nil, err
 	}
 	if err := d.startLoop(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := d.startPace(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.startDriftWatch(ctx); err != nil {
@@ -390,6 +394,9 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 		Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
 		People: stats.Phases, Records: stats.Statuses, Held: stats.Held, Due: stats.Due, NextDue: stats.NextDue,
 		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled, Quota: quotaOf(graph)},
+	}
+	if err := d.keepingUp(ctx, st, &stats); err != nil {
+		return nil, err
 	}
 	if !stats.OldestDue.IsZero() && stats.OldestDue.Before(now) {
 		st.Lag = now.Sub(stats.OldestDue).Seconds()

@@ -126,6 +126,11 @@ func (d *daemon) metricsHandler() http.Handler {
 	d.metrics.registry.MustRegister(
 		gauge("scimbridge_due_people", "People whose work is due now; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Due) }),
 		gauge("scimbridge_lag_seconds", "Age of the oldest due work; -1 if the database does not answer.", func(s *adminStatus) float64 { return s.Lag }),
+		gauge("scimbridge_closing_lag_seconds", "Age of the oldest closing work that is due.", func(s *adminStatus) float64 { return s.Closing.Lag }),
+		gauge("scimbridge_closing_forecast_seconds", "Longest wait of a door that is to be closed within a day, from the ends that are known and Entra's quota.", func(s *adminStatus) float64 { return s.Closing.Forecast }),
+		gauge("scimbridge_mails_waiting", "Mails to sponsors that wait to be sent.", func(s *adminStatus) float64 { return float64(s.Mails["waiting"] + s.Mails["sending"]) }),
+		gauge("scimbridge_mails_failed", "Mails to sponsors that could not be sent.", func(s *adminStatus) float64 { return float64(s.Mails["failed"]) }),
+		gauge("scimbridge_mails_sent", "Mails to sponsors that the mail server has taken.", func(s *adminStatus) float64 { return float64(s.Mails["sent"]) }),
 		gauge("scimbridge_clock_skew_seconds", "How far this machine's clock is ahead of Entra's.", func(s *adminStatus) float64 { return s.Entra.SkewSecs }),
 		gauge("scimbridge_held_people", "People who wait for a person's decision; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Held) }),
 	)

@@ -208,7 +208,7 @@ func (ps *pass) disabledByOther(ctx context.Context) error {
 		default: // somebody had a reason: access is not given back behind that person's back
 			ps.problems = append(ps.problems, words+"; enable the guest in Entra, or end the engagement, or run scimbridge drift --repair")
 		}
-		ps.lookIn(15 * time.Minute)
+		ps.lookIn(time.Hour) // the watch sees it sooner
 		return nil
 	}
 	r, err := ps.Directory.SetEnabled(ctx, ps.p.GuestID, true)

@@ -89,10 +89,11 @@ func TestDrift(t *testing.T) {
 		"a shortened one runs out": {shortened, "schedule_shortened: adopt", []string{"schedule_shortened adopted"}, []string{}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorldOf(t, emulator.Config{Seed: 53}, withDrift(c.mode))
 				defer func() { w.stopRun() }()
-				end := time.Now().AddDate(0, 0, 60)
+				end := time.Now().AddDate(0, 0, 20)
 				id := w.push("acme", who{mail: "ada@acme.example", end: end})
 				w.pass(5 * time.Minute)
 				guest := w.guest("ada@acme.example").ID

@@ -15,7 +15,8 @@ import (
 func (ps *pass) grants(ctx context.Context) error {
 	s := &scene{
 		now: ps.now, want: ps.want, settle: ps.Settle, native: ps.NativeGrace,
-		mayEnd: func(engagement string) bool { return ps.doubt == "" || endedByVendor(ps.p, engagement) },
+		removed: func(key contractor.EntitlementKey) removal { return ps.removals.of(ps.p.GuestID, key) },
+		mayEnd:  func(engagement string) bool { return ps.doubt == "" || endedByVendor(ps.p, engagement) },
 	}
 	if ps.held != "" { // nothing opens while somebody has to decide; what ends, ends
 		s.want.Grants = standing(s.want.Grants, ps.p.Holdings)
@@ -42,7 +43,7 @@ func (ps *pass) grants(ctx context.Context) error {
 	}
 	steps, waits := s.plan()
 	steps = ps.compareMembers(s, steps)
-	ps.problems = append(ps.problems, s.problems...)
+	ps.problems, ps.looks = append(ps.problems, s.problems...), append(ps.looks, s.looks...)
 	for _, w := range waits {
 		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(w)))
 	}
@@ -158,6 +159,7 @@ func (ps *pass) carryOut(ctx context.Context, st *step) error {
 		}
 		return ps.recordHolding(ctx, h, ps.grantEvent("grant.added", st, h, "seen in Entra after its answer was lost"))
 	case opGone:
+		ps.removals.done(ps.p.GuestID, st.key)
 		h.State, h.EndedAt = contractor.HoldingEnded, ps.now
 		if h.Since.IsZero() {
 			return ps.record(ctx, []*contractor.Holding{h}) // it never stood
@@ -187,6 +189,9 @@ func (ps *pass) carryOut(ctx context.Context, st *step) error {
 	r, err := ps.call(ctx, st)
 	if err != nil {
 		return ps.stepFailed(ctx, st, h, err)
+	}
+	if st.op == opRemove {
+		ps.removals.note(ps.p.GuestID, st.key, ps.now)
 	}
 	ps.lookAfter(st)
 	switch st.op {
@@ -236,6 +241,10 @@ func (ps *pass) recordHolding(ctx context.Context, h *contractor.Holding, e audi
 // lookAfter plans the reading back of a change. A plain grant that Entra acknowledged is believed until the next look; what was
 // taken away, and a package that is being delivered, is read back soon.
 func (ps *pass) lookAfter(st *step) {
+	if st.op == opRemove && ps.removals.of(ps.p.GuestID, st.key).stubborn() {
+		ps.lookIn(time.Minute)
+		return
+	}
 	if st.op == opRemove || st.op == opGrant && st.mechanism == contractor.MechanismPackage {
 		ps.lookIn(lookSoon)
 	}

@@ -65,6 +65,8 @@ type Loop struct {
 	passes  atomic.Int64
 	running running
 	jump    jumpWatch
+
+	removals removals
 }
 
 // dueBatch is how many due people are read at once; the rest is still due when these are done.

@@ -44,10 +44,15 @@ type scene struct {
 	holdings []*contractor.Holding // not ended
 	access   contractor.Access
 	settle   time.Duration
-	native   time.Duration                // grace for Entra's own expiry
-	caps     map[string]time.Duration     // group id -> longest PIM assignment; 0 or absent: no bound known
-	mayEnd   func(engagement string) bool // false: only the clock says so, and the clock is in doubt
-	problems []string                     // found by the planner: what a person must see to
+	native   time.Duration                           // grace for Entra's own expiry
+	removed  func(contractor.EntitlementKey) removal // when it was sent
+	caps     map[string]time.Duration                // group id -> longest PIM assignment; 0 or absent: no bound known
+	mayEnd   func(engagement string) bool            // false: only the clock says so, and the clock is in doubt
+
+	// Found by the planner:
+	problems []string    // what a person must see to
+	looks    []time.Time // when to look again
+	waits    []time.Time // removals that Entra may not show yet
 }
 
 // missingInEntra is why something that stood is granted again.
@@ -83,7 +88,7 @@ func (s *scene) plan() (steps []step, waits []time.Time) {
 	if !s.want.Open {
 		steps = append(steps, s.forForeign(byKey)...)
 	}
-	return append(steps, adds...), waits
+	return append(steps, adds...), append(waits, s.waits...)
 }
 
 // forGrant is what a wanted grant needs.
@@ -205,6 +210,8 @@ func (s *scene) forLeftover(h *contractor.Holding) ([]step, []time.Time) {
 		return []step{remove}, nil
 	case !s.mayEnd(h.Engagement) && !s.now.Before(h.End):
 		return nil, nil
+	case h.State == contractor.HoldingRemoving && s.sent(h.Entitlement.Key(), h.Entitlement.Name):
+		return nil, nil
 	case h.State == contractor.HoldingRemoving && young:
 		return nil, []time.Time{h.WrittenAt}
 	case !s.want.Open && !h.EntraEnd.IsZero() && !s.now.Before(h.EntraEnd) && s.now.Sub(h.EntraEnd) < s.native:
@@ -213,6 +220,25 @@ func (s *scene) forLeftover(h *contractor.Holding) ([]step, []time.Time) {
 		return nil, []time.Time{h.WrittenAt} // being delivered: there is no assignment to remove yet
 	}
 	return []step{remove}, nil
+}
+
+// sent reports whether a removal was sent so lately that it is not sent again. One that does not take is told.
+func (s *scene) sent(key contractor.EntitlementKey, name string) bool {
+	if s.removed == nil {
+		return false
+	}
+	r := s.removed(key)
+	again := r.again(s.now, s.settle)
+	if !s.now.Before(again) {
+		return false
+	}
+	if r.stubborn() {
+		s.problems = append(s.problems, string(key.Kind)+" "+name+" was taken away, and Entra shows it still: look at the guest in Entra, and take it away there")
+		s.looks = append(s.looks, again)
+	} else {
+		s.waits = append(s.waits, r.last)
+	}
+	return true
 }
 
 func leftoverReason(h *contractor.Holding, now time.Time) string {
@@ -231,6 +257,9 @@ func (s *scene) forForeign(ours map[contractor.EntitlementKey]*contractor.Holdin
 		if g.Dynamic || ours[key] != nil || len(s.access.Packages) > 0 && g.ScheduleID == "" {
 			continue // a membership that came with a package goes with it; what is left then is looked at then
 		}
+		if s.sent(key, g.GroupID) {
+			continue
+		}
 		mechanism := contractor.MechanismMember
 		if g.ScheduleID != "" {
 			mechanism = contractor.MechanismSchedule
@@ -240,6 +269,9 @@ func (s *scene) forForeign(ours map[contractor.EntitlementKey]*contractor.Holdin
 	for _, a := range s.access.Packages {
 		key := contractor.EntitlementKey{Kind: contractor.KindAccessPackage, ID: a.PackageID}
 		if ours[key] != nil || a.AssignmentID == "" {
+			continue
+		}
+		if s.sent(key, a.PackageID) {
 			continue
 		}
 		steps = append(steps, step{op: opRemove, mechanism: contractor.MechanismPackage, key: key, handle: a.AssignmentID, foreign: true, why: why})

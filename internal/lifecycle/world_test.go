@@ -1,16 +1,20 @@
 package lifecycle_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,7 +75,7 @@ rules:
 // world is the bridge on an emulated tenant in one bubble of fake time. Nothing listens: the vendors' requests go to the
 // door's handler, the bridge's to the emulator's.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	tenant  *emulator.Emulator
 	store   *db.Store
 	door    http.Handler
@@ -82,6 +86,9 @@ type world struct {
 	stopRun func()
 	vendors map[string]string // engagement id -> vendor
 	former  map[string]*mapper.Mapping
+	// between, if not nil, stands between the loop and Entra.
+	between func(lifecycle.Directory) lifecycle.Directory
+	cut     func() // makes the running process's calls to Entra fail
 }
 
 // formerRules finds a mapping that was in force.
@@ -90,12 +97,17 @@ func (w *world) formerRules(revision string) (lifecycle.Rules, bool) {
 	return m, known
 }
 
-func newWorld(t *testing.T, cfg emulator.Config) *world {
+func newWorld(t testing.TB, cfg emulator.Config) *world {
 	t.Helper()
 	return newWorldOf(t, cfg, worldMapping)
 }
 
-func newWorldOf(t *testing.T, cfg emulator.Config, mapping string) *world {
+func newWorldOf(t testing.TB, cfg emulator.Config, mapping string) *world {
+	t.Helper()
+	return newWorldBetween(t, cfg, mapping, nil)
+}
+
+func newWorldBetween(t testing.TB, cfg emulator.Config, mapping string, between func(lifecycle.Directory) lifecycle.Directory) *world {
 	t.Helper()
 	tenant, err := emulator.New(cfg)
 	must(t, err)
@@ -109,7 +121,7 @@ func newWorldOf(t *testing.T, cfg emulator.Config, mapping string) *world {
 	must(t, err)
 	m, problems := mapper.Parse("mapping.yaml", []byte(mapping))
 	must(t, problems.Err())
-	w := &world{t: t, tenant: tenant, mapping: m, tokens: map[string]string{}, vendors: map[string]string{}, former: map[string]*mapper.Mapping{}, path: filepath.Join(t.TempDir(), "world.db")}
+	w := &world{t: t, tenant: tenant, mapping: m, tokens: map[string]string{}, vendors: map[string]string{}, former: map[string]*mapper.Mapping{}, between: between, path: filepath.Join(t.TempDir(), "world.db")}
 	w.start()
 	for _, v := range m.Vendors() {
 		w.tokens[v] = scim.NewToken()
@@ -132,10 +144,15 @@ func (w *world) start() {
 	log := slog.New(slog.DiscardHandler)
 	store, err := db.Open(ctx, db.Config{Path: w.path})
 	must(w.t, err)
-	graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: w.tenant.Transport(), cfg: w.tenant.Config()}, Transport: w.tenant.Transport(), Logger: log})
+	line := &severable{RoundTripper: w.tenant.Transport()}
+	graph, err := entra.New(entra.Config{GraphURL: graphURL, Credential: &token{transport: line, cfg: w.tenant.Config()}, Transport: line, Logger: log})
 	must(w.t, err)
+	var directory lifecycle.Directory = graph
+	if w.between != nil {
+		directory = w.between(graph)
+	}
 	loop, err := lifecycle.New(lifecycle.Config{
-		Store: store, Directory: graph, Logger: log, Workers: 4, Poll: time.Hour, Skew: graph.ClockSkew,
+		Store: store, Directory: directory, Logger: log, Workers: 4, Poll: time.Hour, Skew: graph.ClockSkew,
 		Rules: func() lifecycle.Rules { return w.mapping }, Former: func(r string) (lifecycle.Rules, bool) { return w.formerRules(r) },
 	})
 	must(w.t, err)
@@ -148,12 +165,45 @@ func (w *world) start() {
 	must(w.t, err)
 	done := make(chan error, 1)
 	go func() { done <- loop.Run(ctx) }()
-	w.store, w.loop, w.door = store, loop, door.Handler()
+	w.store, w.loop, w.door, w.cut = store, loop, door.Handler(), line.cut
 	w.stopRun = func() {
+		w.stopRun = func() {}
 		cancel()
 		must(w.t, <-done)
 		must(w.t, store.Close())
 	}
+}
+
+// crash is kill -9: what is on disk at this instant is all that the next process knows, and what this one does from now on reaches
+// nobody.
+func (w *world) crash() {
+	w.t.Helper()
+	synctest.Wait()
+	next := filepath.Join(w.t.TempDir(), "after.db")
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(w.path + suffix)
+		must(w.t, err)
+		must(w.t, os.WriteFile(next+suffix, b, 0o600))
+	}
+	w.cut()
+	w.stopRun()
+	w.path = next
+	w.start()
+}
+
+// severable is the way to Entra of one process.
+type severable struct {
+	http.RoundTripper
+	severed atomic.Bool
+}
+
+func (s *severable) cut() { s.severed.Store(true) }
+
+func (s *severable) RoundTrip(r *http.Request) (*http.Response, error) {
+	if s.severed.Load() {
+		return nil, errors.New("the process is dead")
+	}
+	return s.RoundTripper.RoundTrip(r)
 }
 
 // restart stops the bridge and starts it again from its file.
@@ -216,6 +266,7 @@ func (w *world) send(vendor, method, path, body string, want int) map[string]any
 type who struct {
 	mail, title, department string
 	start, end              time.Time
+	sponsor                 string // "": the one there is
 }
 
 func (p who) json() string {
@@ -229,8 +280,8 @@ func (p who) json() string {
 	return fmt.Sprintf(`{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": %q, "active": true, "title": %q,
   "name": {"givenName": %q, "familyName": "Test"}, "emails": [{"value": %q, "primary": true}],
   "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"department": %q},
-  %q: {"supplier": "ACME", "sponsorEmail": "sponsor@contoso.example"%s%s}}`,
-		p.mail, p.title, given, p.mail, p.department, contractor.ExtensionURN, date("startDate", p.start), date("endDate", p.end))
+  %q: {"supplier": "ACME", "sponsorEmail": %q%s%s}}`,
+		p.mail, p.title, given, p.mail, p.department, contractor.ExtensionURN, cmp.Or(p.sponsor, "sponsor@contoso.example"), date("startDate", p.start), date("endDate", p.end))
 }
 
 func (w *world) push(vendor string, p who) string {
