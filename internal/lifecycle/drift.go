@@ -296,7 +296,9 @@ func (ps *pass) compareSponsors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return ps.record(ctx, nil, proven(ps.event("guest.sponsored", audit.Done, words), r))
+	e := proven(ps.event("guest.sponsored", audit.Done, words), r)
+	e.Detail = sponsorDetail(ps.p.SponsorID)
+	return ps.record(ctx, nil, e)
 }
 
 // changedProperties names the properties that the mapping writes and that are another now. Those that Graph does not show, or

@@ -222,6 +222,15 @@ func TestSponsorTakenOff(t *testing.T) {
 		if d := cmp.Diff([]string{"sponsor repaired"}, w.driftOf(id)); d != "" || len(w.guest(g.Mail).Sponsors) != 1 {
 			t.Errorf("(-want +got):\n%s\n%s", d, w.tell())
 		}
+		named := 0
+		for _, e := range w.journal() {
+			if (e.Kind == "guest.invited" || e.Kind == "guest.sponsored") && strings.Contains(string(e.Detail), g.Sponsors[0]) {
+				named++
+			}
+		}
+		if named != 2 {
+			t.Errorf("the journal names the sponsor in %d of 2 events\n%s", named, w.tell())
+		}
 	})
 }
 

@@ -146,7 +146,11 @@ func (ps *pass) take(ctx context.Context, g *contractor.Guest, r contractor.Rece
 	p.GuestID, p.Origin, p.Phase, p.GuestState = g.ID, contractor.OriginInvited, contractor.PhaseOpen, g.State
 	p.InvitedAt, p.InvitingAt = ps.now, time.Time{}
 	ps.guest = g
-	return ps.record(ctx, nil, proven(ps.event("guest.invited", audit.Done, reason), r))
+	e := proven(ps.event("guest.invited", audit.Done, reason), r)
+	if p.SponsorID != "" {
+		e.Detail = sponsorDetail(p.SponsorID)
+	}
+	return ps.record(ctx, nil, e)
 }
 
 // invite asks Entra for the guest, with sponsor and display name in the one call. The intent is on disk before the call.
@@ -251,7 +255,9 @@ func (ps *pass) attributes(ctx context.Context) error {
 				return ps.tolerate(err)
 			}
 			ps.p.SponsorID, ps.p.SponsorRefs = sponsor, refs
-			if err := ps.record(ctx, nil, proven(ps.event("guest.sponsored", audit.Done, "sponsor as the record has it"), r)); err != nil {
+			e := proven(ps.event("guest.sponsored", audit.Done, "sponsor as the record has it"), r)
+			e.Detail = sponsorDetail(sponsor)
+			if err := ps.record(ctx, nil, e); err != nil {
 				return err
 			}
 		case sponsor != "":
@@ -310,6 +316,9 @@ func hashOf(want *contractor.Desired) (string, error) {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:16]), nil
 }
+
+// sponsorDetail names a sponsor by its Entra object id.
+func sponsorDetail(id string) json.RawMessage { return detail(map[string]any{"sponsor": id}) }
 
 // refsHash tells one list of sponsors that records name from another.
 func refsHash(refs []string) string {
