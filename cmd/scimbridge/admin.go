@@ -47,10 +47,11 @@ type closingStatus struct {
 }
 
 type mappingStatus struct {
-	File     string    `json:"file"`
-	Revision string    `json:"revision"`
-	Loaded   time.Time `json:"loaded"`
-	Refused  string    `json:"refused,omitempty"` // why the file on disk is not the one in force
+	File      string    `json:"file"`
+	Revision  string    `json:"revision"`
+	Loaded    time.Time `json:"loaded"`
+	Refused   string    `json:"refused,omitempty"` // why the file on disk is not the one in force: a line for each mistake
+	RefusedAt time.Time `json:"refusedAt,omitzero"`
 }
 
 type entraStatus struct {

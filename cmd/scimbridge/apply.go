@@ -69,7 +69,13 @@ func apply(ctx context.Context, io streams, cfg *config.Config, s *db.Store, id,
 	if err := json.Unmarshal(p.Summary, &t); err != nil {
 		return err
 	}
-	question := fmt.Sprintf("Mapping %.12s comes into force: %s, %d of which lose access that they hold now.", p.After, count(t.Changed, "change"), len(losses))
+	if err := t.printCounts(io.out); err != nil {
+		return err
+	}
+	if err := printLosing(io.out, losses); err != nil {
+		return err
+	}
+	question := fmt.Sprintf("Mapping %.12s comes into force: %s, %d of which lose access that they hold now.", p.After, people(t.Changed)+" change", len(losses))
 	if err := confirm(io, yes, question); err != nil {
 		return err
 	}

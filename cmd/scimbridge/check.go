@@ -61,7 +61,7 @@ Exit codes: 0 fine (warnings do not fail, unless --strict), 1 mistakes.`,
 				if err != nil {
 					return err
 				}
-				findings, err := online(cmd.Context(), io, cfg, m)
+				findings, err := online(cmd.Context(), io, cfg, f, m)
 				if err != nil {
 					return err
 				}
@@ -144,6 +144,9 @@ func printStatus(w io.Writer, st *adminStatus) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "scimbridge %s, pid %d, since %s\n", st.Version, st.PID, day(st.Started))
 	fmt.Fprintf(&b, "mapping   %s, revision %.12s, loaded %s\n", st.Mapping.File, st.Mapping.Revision, day(st.Mapping.Loaded))
+	if st.Mapping.Refused != "" {
+		fmt.Fprintf(&b, "refused   %s, the file on disk: %s\n", day(st.Mapping.RefusedAt), strings.ReplaceAll(st.Mapping.Refused, "\n", "\n          "))
+	}
 	fmt.Fprintf(&b, "people    %s; %d held\n", counts(st.People), st.Held)
 	fmt.Fprintf(&b, "contracts %s\n", counts(st.Records))
 	fmt.Fprintf(&b, "loop      %d due, oldest %.1f s, next %s, %d passes\n", st.Due, st.Lag, orWord(st.NextDue, "nothing"), st.Passes)

@@ -114,12 +114,21 @@ func contractorShow(io streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "show PERSON", Short: "Everything about one person, and what was done", Args: cobra.ExactArgs(1),
+		Long: `Everything about one person, and one line of time: what was done to them, by our journal, and what they did, by what is kept of
+the tenant's sign-in and audit logs. Of each the last 1,000 entries are shown.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return onPerson(cmd, io, file, args[0], func(ctx context.Context, s *db.Store, p *contractor.Person) error {
-				if asJSON {
-					return printJSON(io.out, p)
+				life, err := lifeOf(ctx, s, p.ID)
+				if err != nil {
+					return err
 				}
-				return showPerson(ctx, io, s, p)
+				if asJSON {
+					return printJSON(io.out, struct {
+						*contractor.Person
+						Timeline []happening `json:"timeline"`
+					}{p, life})
+				}
+				return showPerson(io, p, life)
 			})
 		},
 	}
@@ -147,7 +156,7 @@ func onPerson(cmd *cobra.Command, io streams, file, key string, do func(context.
 	return err
 }
 
-func showPerson(ctx context.Context, io streams, s *db.Store, p *contractor.Person) error {
+func showPerson(io streams, p *contractor.Person, life []happening) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "person   %s  %s\n", p.ID, p.Email)
 	fmt.Fprintf(&b, "guest    %s  %s %s %s\n", orText(p.GuestID, "none"), p.Phase, p.Origin, p.GuestState)
@@ -173,12 +182,9 @@ func showPerson(ctx context.Context, io streams, s *db.Store, p *contractor.Pers
 		fmt.Fprintf(&b, "\nholds %s %s (%s) until %s, in Entra until %s\n  %s since %s, by rule %s (line %d), engagement %s\n",
 			h.Entitlement.Kind, h.Entitlement.Name, h.Mechanism, day(h.End), orWord(h.EntraEnd, "the bridge ends it"), h.State, orWord(h.Since, "-"), h.Rule, h.Line, h.Engagement)
 	}
-	b.WriteString("\n")
-	for e, err := range s.Journal(ctx, contractor.JournalQuery{Person: p.ID, Limit: 1000}) {
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%6d  %s  %-22s %-8s %s  %s\n", e.Seq, e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.Kind, e.Outcome, e.Entitlement, e.Reason)
+	b.WriteString("\nwhat was done to them, and what they did (UTC)\n")
+	if err := printLife(&b, life); err != nil {
+		return err
 	}
 	_, err := fmt.Fprint(io.out, b.String())
 	return err

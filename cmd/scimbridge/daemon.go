@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,14 +10,12 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 
-	"scimbridge/internal/audit"
 	"scimbridge/internal/config"
 	"scimbridge/internal/console"
 	"scimbridge/internal/contractor"
@@ -75,17 +72,11 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if d.sockets, err = inheritListeners(); err != nil {
 		return nil, err
 	}
-	m, warnings, err := readMapping(o.config.Mapping)
-	if err != nil {
-		return nil, setupError(err)
-	}
-	for _, w := range append(warnings, together(o.config, m)...) {
-		o.log.Warn("mapping", "problem", w.String())
-	}
 	if err := d.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: "serve"}); err != nil {
+	m, err := d.firstMapping(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := d.openGraph(o); err != nil {
@@ -292,68 +283,6 @@ func (d *daemon) stop(ctx context.Context) error {
 	return err
 }
 
-// activate puts a mapping into force and makes everybody due, so that an edit reaches all.
-func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Actor) error {
-	now := time.Now()
-	last, err := d.store.Revision(ctx, "")
-	var ce *contractor.Error
-	if err != nil && (!errors.As(err, &ce) || ce.Code != contractor.CodeNotFound) {
-		return err
-	}
-	if last.Hash != "" && last.Hash != m.Revision() {
-		before, _ := mapper.Parse("the mapping in force", []byte(last.Text)) // one that cannot be read any more guards nothing
-		held, err := holdRemovals(ctx, d.store, before, m)
-		if err != nil {
-			return err
-		}
-		if held > 0 {
-			d.log.Warn("the mapping takes access from more people than the guard allows; it waits for scimbridge hold approve or hold cancel", "held", held, "revision", m.Revision()[:12])
-		}
-	}
-	revision, err := d.store.AddRevision(ctx, actor, string(m.Source()), "loaded from "+d.config.Mapping)
-	if err != nil {
-		return err
-	}
-	d.mapping.set(m)
-	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: revision.Hash, Loaded: revision.Loaded.UTC()})
-	if last.Hash == revision.Hash {
-		return nil
-	}
-	select {
-	case d.derive <- struct{}{}:
-	default:
-	}
-	_, err = d.store.WakeAll(ctx, now, 0)
-	return err
-}
-
-// reload reads the mapping again. Everything that can fail comes first; a bad file leaves the old one in force.
-func (d *daemon) reload(ctx context.Context, who string) (revision string, err error) {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	if d.keys != nil {
-		if err := d.keys.refresh(); err != nil {
-			d.log.Error("the renewed certificate is not in use; the old one stays in use", "error", err)
-		}
-	}
-	m, warnings, err := readMapping(d.config.Mapping)
-	if err != nil {
-		st := *d.loaded.Load()
-		st.Refused = err.Error()
-		d.loaded.Store(&st)
-		return "", fmt.Errorf("%w\nthe mapping in force (%s) stays in force", err, st.Revision[:12])
-	}
-	for _, w := range append(warnings, together(d.config, m)...) {
-		d.log.Warn("mapping", "problem", w.String())
-	}
-	if err := d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: who}); err != nil {
-		return "", err
-	}
-	d.loop.Wake()
-	d.log.Info("mapping reloaded", "revision", m.Revision()[:12], "by", who)
-	return m.Revision(), nil
-}
-
 // prefixes are the networks of the configuration.
 func prefixes(networks []strictyaml.Network) []netip.Prefix {
 	var all []netip.Prefix
@@ -402,7 +331,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 		st.Lag = now.Sub(stats.OldestDue).Seconds()
 	}
 	if st.Mapping.Refused != "" {
-		st.Trouble = append(st.Trouble, "the mapping file on disk has mistakes and is not in force: "+strings.SplitN(st.Mapping.Refused, "\n", 2)[0]+"; mend it and run scimbridge reload")
+		st.Trouble = append(st.Trouble, refusedTrouble(st.Mapping.Refused))
 	}
 	if st.Lag > 60 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("the loop is %.0f s behind; look at entra.lastError and the quota", st.Lag))

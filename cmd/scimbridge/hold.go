@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -47,13 +48,17 @@ func holdList(io streams) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				losses, err := lossesOf(cmd.Context(), s, holds)
+				if err != nil {
+					return err
+				}
 				if asJSON {
 					if holds == nil {
 						holds = []contractor.Hold{}
 					}
 					err = printJSON(io.out, holds)
 				} else {
-					err = printHolds(io, holds)
+					err = printHolds(io, holds, losses)
 				}
 				if err == nil && len(holds) > 0 && !q.All {
 					return &codeError{2, errors.New("")}
@@ -69,15 +74,20 @@ func holdList(io streams) *cobra.Command {
 	return cmd
 }
 
-func printHolds(io streams, holds []contractor.Hold) error {
+func printHolds(io streams, holds []contractor.Hold, losses *holdLosses) error {
 	if len(holds) == 0 {
 		_, err := fmt.Fprintln(io.out, "nothing waits")
 		return err
 	}
+	if err := losses.print(io.out); err != nil {
+		return err
+	}
+	fmt.Fprintln(io.out, "\nby person")
 	w := tabwriter.NewWriter(io.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NUMBER\tSTATE\tVENDOR\tENGAGEMENT\tSINCE\tDECIDED AT\tWHY")
+	fmt.Fprintln(w, "NUMBER\tSTATE\tVENDOR\tPERSON\tENGAGEMENT\tSINCE\tDECIDED AT\tLOSES\tWHY")
 	for _, h := range holds {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.State, h.Vendor, h.Engagement, day(h.Opened), orWord(h.Expires, "never"), h.Why)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h.ID, h.State, h.Vendor, h.Person, h.Engagement, day(h.Opened), orWord(h.Expires, "never"),
+			orText(strings.Join(h.Loses, ", "), "-"), h.Why)
 	}
 	return w.Flush()
 }
@@ -102,6 +112,11 @@ func holdDecide(io streams, approve bool) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if approve {
+					if err := tellLosses(cmd.Context(), io, s, ids); err != nil {
+						return err
+					}
+				}
 				if err := confirm(io, yes, fmt.Sprintf("%s will be %s.", count(len(ids), "held change"), verb)); err != nil {
 					return err
 				}
@@ -121,6 +136,29 @@ func holdDecide(io streams, approve bool) *cobra.Command {
 	reasonFlag(cmd, &reason)
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	return cmd
+}
+
+// tellLosses prints what approving takes away, before somebody is asked.
+func tellLosses(ctx context.Context, io streams, s *db.Store, ids []int64) error {
+	all, err := s.Holds(ctx, contractor.HoldQuery{Limit: 100_000})
+	if err != nil {
+		return err
+	}
+	holds := slices.DeleteFunc(all, func(h contractor.Hold) bool { return !slices.Contains(ids, h.ID) })
+	losses, err := lossesOf(ctx, s, holds)
+	if err != nil {
+		return err
+	}
+	if err := losses.print(io.out); err != nil {
+		return err
+	}
+	var who []contractor.Loss
+	for _, h := range holds {
+		if len(h.Loses) > 0 {
+			who = append(who, contractor.Loss{Person: h.Person, Vendor: h.Vendor, Engagement: h.Engagement, Loses: h.Loses})
+		}
+	}
+	return printLosing(io.out, who)
 }
 
 func holdNumbers(ctx context.Context, s *db.Store, args []string, vendor string) (ids []int64, err error) {

@@ -23,6 +23,7 @@ type metrics struct {
 	refusals   *prometheus.CounterVec
 	graphCalls *prometheus.CounterVec
 	graphTime  *prometheus.HistogramVec
+	reloads    *prometheus.CounterVec
 
 	mu         sync.Mutex
 	lastAnswer time.Time
@@ -42,8 +43,10 @@ func newMetrics() *metrics {
 			Name: "scimbridge_graph_calls_total", Help: "Calls to Microsoft Graph, by operation and status; 0 is no answer."}, []string{"operation", "code"}),
 		graphTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "scimbridge_graph_call_seconds", Help: "Time of a call to Microsoft Graph.", Buckets: prometheus.ExponentialBuckets(0.005, 2.5, 10)}, []string{"operation"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "scimbridge_mapping_reloads_total", Help: "Reloads of the mapping file, by outcome: loaded, refused (it has mistakes), failed."}, []string{"outcome"}),
 	}
-	m.registry.MustRegister(m.scimCalls, m.scimTime, m.refusals, m.graphCalls, m.graphTime,
+	m.registry.MustRegister(m.reloads, m.scimCalls, m.scimTime, m.refusals, m.graphCalls, m.graphTime,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -132,6 +135,13 @@ func (d *daemon) metricsHandler() http.Handler {
 		gauge("scimbridge_mails_failed", "Mails to sponsors that could not be sent.", func(s *adminStatus) float64 { return float64(s.Mails["failed"]) }),
 		gauge("scimbridge_mails_sent", "Mails to sponsors that the mail server has taken.", func(s *adminStatus) float64 { return float64(s.Mails["sent"]) }),
 		gauge("scimbridge_clock_skew_seconds", "How far this machine's clock is ahead of Entra's.", func(s *adminStatus) float64 { return s.Entra.SkewSecs }),
+		gauge("scimbridge_mapping_refused", "1 while the mapping file on disk has mistakes and another is in force, else 0.", func(s *adminStatus) float64 {
+			if s.Mapping.Refused != "" {
+				return 1
+			}
+			return 0
+		}),
+		gauge("scimbridge_mapping_loaded_timestamp_seconds", "When the mapping in force was loaded.", func(s *adminStatus) float64 { return float64(s.Mapping.Loaded.Unix()) }),
 		gauge("scimbridge_held_people", "People who wait for a person's decision; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Held) }),
 	)
 	mux := http.NewServeMux()

@@ -25,13 +25,20 @@ func (d *daemon) startOutward(ctx context.Context) error {
 		return setupError(err)
 	}
 	d.background(ctx, "journal export", runner.Run)
+	d.metrics.registry.MustRegister(newExportMetrics(runner.Status, d.store.JournalHead, d.store.OpenAlarms))
 	w := d.config.Watch
 	if w == nil {
 		return nil
 	}
+	sinks, err := d.alarmSinks(w, host)
+	if err != nil {
+		return setupError(err)
+	}
+	counted := newWatchMetrics(d.metrics.registry)
 	watch, err := newWatch(watchOptions{
 		store: d.store, graph: d.graph, log: d.log.With("component", "watch"), mapping: d.mapping.get,
 		every: w.Every, keep: w.Keep, keepRows: w.KeepRows, retention: w.Retention, neverAccepted: w.NeverAccepted, trustedApps: w.TrustedApps,
+		sinks: sinks, onAlarm: counted.alarm, onPass: counted.pass,
 	})
 	if err != nil {
 		return setupError(err)

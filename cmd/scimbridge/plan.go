@@ -81,34 +81,12 @@ func planKinds() []mapper.ChangeKind {
 
 func planTable(cmd *cobra.Command, w *bufio.Writer, s *db.Store, p *db.Plan, t *tally) error {
 	fmt.Fprintf(w, "plan %s: mapping %s becomes %.12s\n", p.ID[:12], orText(p.Before[:min(12, len(p.Before))], "(none)"), p.After)
-	fmt.Fprintf(w, "%d of %s change\n", t.Changed, count(t.People, "person"))
-	if t.Changed == 0 {
-		return nil
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, k := range planKinds() {
-		if t.Kinds[k] > 0 {
-			fmt.Fprintf(table, "  %s\t%d\n", k, t.Kinds[k])
-		}
-	}
-	_ = table.Flush()
-	for _, v := range slices.Sorted(maps.Keys(t.Losing)) {
-		fmt.Fprintf(w, "  %d of vendor %s lose access that they hold now\n", t.Losing[v], v)
+	if err := t.printCounts(w); err != nil || t.Changed == 0 {
+		return err
 	}
 	for _, g := range t.Exceeding {
 		fmt.Fprintf(w, "  the guard of %s would hold this; scimbridge apply %s approves exactly these removals\n", g, p.ID[:12])
 	}
-	w.WriteString("\nby rule\n") //nolint:errcheck // Flush tells
-	for _, rule := range slices.Sorted(maps.Keys(t.Rules)) {
-		var parts []string
-		for _, k := range planKinds() {
-			if n := t.Rules[rule][k]; n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", n, k))
-			}
-		}
-		fmt.Fprintf(table, "  %s\t%s\n", rule, strings.Join(parts, ", "))
-	}
-	_ = table.Flush()
 	w.WriteString("\nby person\n") //nolint:errcheck // Flush tells
 	for x, err := range s.PlanPeople(cmd.Context(), p) {
 		if err != nil {
@@ -118,12 +96,41 @@ func planTable(cmd *cobra.Command, w *bufio.Writer, s *db.Store, p *db.Plan, t *
 		if err := json.Unmarshal(x.Changes, &changes); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "  %s\n", x.Person)
+		fmt.Fprintf(w, "  %s (%s)\n", orText(x.Email, "no address"), x.Person)
 		for i := range changes {
 			fmt.Fprintf(w, "    %s\n", planChange(&changes[i]))
 		}
 	}
 	return nil
+}
+
+// printCounts tells the counts, then what each rule has to do with them.
+func (t *tally) printCounts(w io.Writer) error {
+	fmt.Fprintf(w, "%d of %s change\n", t.Changed, people(t.People))
+	if t.Changed == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, k := range planKinds() {
+		if t.Kinds[k] > 0 {
+			fmt.Fprintf(table, "  %s\t%d\n", k, t.Kinds[k])
+		}
+	}
+	_ = table.Flush() // the next write tells
+	for _, v := range slices.Sorted(maps.Keys(t.Losing)) {
+		fmt.Fprintf(w, "  %d of vendor %s lose access that they hold now\n", t.Losing[v], v)
+	}
+	fmt.Fprintln(w, "\nby rule")
+	for _, rule := range slices.Sorted(maps.Keys(t.Rules)) {
+		var parts []string
+		for _, k := range planKinds() {
+			if n := t.Rules[rule][k]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, k))
+			}
+		}
+		fmt.Fprintf(table, "  %s\t%s\n", rule, strings.Join(parts, ", "))
+	}
+	return table.Flush()
 }
 
 // planChange tells one change in a line.

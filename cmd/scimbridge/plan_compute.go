@@ -64,6 +64,7 @@ type comparison struct {
 	readers map[string]*scim.Reader // of vendors whose records the new mapping reads otherwise
 	former  func(string) (lifecycle.Rules, bool)
 	now     time.Time
+	holds   map[string][]contractor.Hold // about ends that vendors moved, waiting or cancelled, by person
 }
 
 func newComparison(before, after *mapper.Mapping, former func(string) (lifecycle.Rules, bool), now time.Time) (*comparison, error) {
@@ -101,6 +102,10 @@ type outcome struct {
 
 func (c *comparison) person(p *contractor.Person) outcome {
 	o := outcome{person: p.ID}
+	if !p.Block.At.IsZero() {
+		return o // stopped: nothing is granted, whatever the mapping says, and an edit takes nothing
+	}
+	p = c.kept(p)
 	was := contractor.Desired{At: c.now}
 	if c.before != nil {
 		was = c.before.Desired(p, c.now)
@@ -113,6 +118,27 @@ func (c *comparison) person(p *contractor.Person) outcome {
 		o.digest = digestOf(p)
 	}
 	return o
+}
+
+// kept is the person with the ends that stand while newer ones are held, as the loop sees it.
+func (c *comparison) kept(p *contractor.Person) *contractor.Person {
+	holds := c.holds[p.ID]
+	if len(holds) == 0 {
+		return p
+	}
+	q := *p
+	q.Engagements = slices.Clone(p.Engagements)
+	for i := range q.Engagements {
+		e := &q.Engagements[i]
+		v, known := c.after.Vendor(e.Vendor)
+		if !known && c.before != nil {
+			v, known = c.before.Vendor(e.Vendor)
+		}
+		if known {
+			e.KeptUntil = lifecycle.KeptUntil(e, v, holds, c.now)
+		}
+	}
+	return &q
 }
 
 // rederived is the person with records as the new mapping reads them.
@@ -155,6 +181,14 @@ const compareBatch = 500
 
 // population compares everybody, in the store's order, on all cores, a batch in memory at a time. each is called in order.
 func (c *comparison) population(ctx context.Context, store *db.Store, each func(batch []outcome) error) error {
+	holds, err := store.KeptEnds(ctx)
+	if err != nil {
+		return err
+	}
+	c.holds = map[string][]contractor.Hold{}
+	for _, h := range holds {
+		c.holds[h.Person] = append(c.holds[h.Person], h)
+	}
 	batches := make(chan []*contractor.Person, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

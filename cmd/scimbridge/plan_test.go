@@ -115,12 +115,12 @@ func TestPlanAndApply(t *testing.T) {
 	}
 	h.soon("three have the finance group", func() bool { return h.finance() == 3 })
 
-	if out := h.command(exitOK, "plan", "--detailed-exitcode"); !strings.Contains(out, "0 of 3 persons change") {
+	if out := h.command(exitOK, "plan", "--detailed-exitcode"); !strings.Contains(out, "0 of 3 people change") {
 		t.Errorf("nothing was edited, and the plan says\n%s", out)
 	}
 	h.edit(financeRule, "")
 	out := h.command(2, "plan", "--detailed-exitcode")
-	for _, want := range []string{"3 of 3 persons change", "removed", "3 of vendor okta lose access", "the guard of vendor okta would hold this", "- group ext-finance, which finance gives"} {
+	for _, want := range []string{"3 of 3 people change", "removed", "3 of vendor okta lose access", "the guard of vendor okta would hold this", "- group ext-finance, which finance gives"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the plan does not say %q:\n%s", want, out)
 		}
@@ -151,6 +151,11 @@ func TestPlanAndApply(t *testing.T) {
 		if strings.Count(out, "the mapping takes access from 4 people, the guard allows 1") != 4 || h.finance() != 4 {
 			t.Errorf("%d have the group; held:\n%s", h.finance(), out)
 		}
+		for _, want := range []string{"4 people from whom an edit of the mapping takes access", "approving takes away 4 grants of 4 people", "group ext-finance  4 people", "finance, line "} {
+			if !strings.Contains(out, want) {
+				t.Errorf("hold list does not say %q:\n%s", want, out)
+			}
+		}
 		h.edit("rules:\n", "rules:\n"+financeRule) // mended: nothing waits for it any more
 		h.command(exitOK, "reload")
 	})
@@ -159,7 +164,12 @@ func TestPlanAndApply(t *testing.T) {
 		h.edit(financeRule, "")
 		ok(t, json.Unmarshal([]byte(h.command(exitOK, "plan", "--json")), &plan))
 		h.command(exitUsage, "apply", plan.ID, "--reason", "x") // nobody to ask
-		h.command(exitOK, "apply", plan.ID[:12], "--yes", "--reason", "finance moved to packages")
+		out := h.command(exitOK, "apply", plan.ID[:12], "--yes", "--reason", "finance moved to packages")
+		for _, want := range []string{"4 of 4 people change", "finance  4 removed", "who loses what they hold now", "group ext-finance (" + groupFinance + ")"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("apply does not say %q:\n%s", want, out)
+			}
+		}
 		h.soon("nobody has the finance group", func() bool { return h.finance() == 0 })
 		if out := h.command(exitOK, "hold", "list"); !strings.Contains(out, "nothing waits") {
 			t.Errorf("all was approved with the plan, and\n%s", out)
@@ -167,7 +177,7 @@ func TestPlanAndApply(t *testing.T) {
 		h.soon("the removal is read back", func() bool {
 			return strings.Contains(h.command(exitOK, "explain", "ada@kforce.example", "ext-finance"), "grant.gone")
 		})
-		out := h.command(exitOK, "explain", "ada@kforce.example", "ext-finance")
+		out = h.command(exitOK, "explain", "ada@kforce.example", "ext-finance")
 		for _, want := range []string{"not held", "no rule grants it", "grant.added", "rule finance, line", "grant.remove_sent", "request-id "} {
 			if !strings.Contains(out, want) {
 				t.Errorf("explain does not say %q:\n%s", want, out)
@@ -272,6 +282,11 @@ func TestValidateOnline(t *testing.T) {
 	if out := h.command(exitOK, "validate", "--online"); !strings.Contains(out, "group ext-finance ("+groupFinance+"): its grants depend on the bridge to end (expiry: bridge) [warning]") {
 		t.Errorf("a mapping that fits the tenant:\n%s", out)
 	}
+	h.edit("max_duration: 365d", "max_duration: 500d")
+	if out := h.command(exitOK, "validate", "--online"); !strings.Contains(out, "access package dev-basic ("+packageDev+", policy "+policyDev+"): its policy allows assignments of at most 365d, and rules grant it for up to 500d") {
+		t.Errorf("a package whose policy allows less than the rules:\n%s", out)
+	}
+	h.edit("max_duration: 500d", "max_duration: 365d")
 	const dynamic = "3f0c6f0e-1d7b-4b1f-9a57-0b1f0a3a9a77"
 	_, err := h.tenant.AddGroup(emulator.GroupSeed{ID: dynamic, Name: "all guests", Dynamic: true})
 	ok(t, err)
@@ -283,6 +298,7 @@ func TestValidateOnline(t *testing.T) {
 		"group ext-shared (" + dynamic + ") has dynamic membership; members cannot be added\n",
 		"group ext-base (" + sponsorID + ") is not in the tenant, or is no group",
 		"access package dev-basic (" + packageDev + ", policy " + sponsorID + "): the package has no such policy",
+		"mapping.yaml:10:5: tenant ",
 		"3 errors, 1 warning",
 	} {
 		if !strings.Contains(out, want) {

@@ -101,9 +101,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 			running = false
 		case <-hup:
 			_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading)
-			if _, err := d.reload(ctx, "SIGHUP"); err != nil {
-				log.Error("the mapping was not reloaded; the old one stays in force", "error", err)
-			}
+			_, _ = d.reload(ctx, "SIGHUP") // it has told the log, the journal and the status
 			_, _ = systemd.SdNotify(false, systemd.SdNotifyReady)
 		case <-beat.C:
 			d.feedWatchdog(ctx)

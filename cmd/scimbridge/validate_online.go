@@ -20,7 +20,7 @@ type finding struct {
 }
 
 // online looks up every id of a mapping in the tenant once. It reads only.
-func online(ctx context.Context, io streams, cfg *config.Config, m *mapper.Mapping) ([]finding, error) {
+func online(ctx context.Context, io streams, cfg *config.Config, file string, m *mapper.Mapping) ([]finding, error) {
 	graph, err := openGraphOnce(cfg, io)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,17 @@ func online(ctx context.Context, io streams, cfg *config.Config, m *mapper.Mappi
 	}
 	var out []finding
 	tell := func(warning bool, format string, args ...any) {
-		out = append(out, finding{fmt.Sprintf("tenant "+cfg.Entra.TenantID+": "+format, args...), warning})
+		out = append(out, finding{file + ": tenant " + cfg.Entra.TenantID + ": " + fmt.Sprintf(format, args...), warning})
+	}
+	about := func(e contractor.Entitlement) func(bool, string, ...any) { // at the entitlement's place in the catalog
+		line, column := m.Place(e.Key())
+		return func(warning bool, format string, args ...any) {
+			what := fmt.Sprintf("%s:%d:%d: tenant %s: %s %s (%s", file, line, column, cfg.Entra.TenantID, kindOf(e.Kind), e.Name, e.ID)
+			if e.Policy != "" {
+				what += ", policy " + e.Policy
+			}
+			out = append(out, finding{what + ")" + fmt.Sprintf(format, args...), warning})
+		}
 	}
 	for _, c := range graph.Doctor(ctx, d) {
 		bad := c.Level == entra.CheckFail
@@ -56,17 +66,24 @@ func online(ctx context.Context, io streams, cfg *config.Config, m *mapper.Mappi
 			}
 		case "group":
 			e := byName[string(contractor.KindGroup)+" "+c.Name]
-			if bad {
-				tell(false, "group %s (%s) %s", c.Name, e.ID, groupTrouble(c))
-			} else if e.Expiry == contractor.ExpiryBridge {
-				tell(true, "group %s (%s): its grants depend on the bridge to end (expiry: bridge)", c.Name, e.ID)
-			} else {
-				capTrouble(ctx, graph, m, e, tell)
+			switch tell := about(e); {
+			case bad:
+				tell(false, " %s", groupTrouble(c))
+			case e.Expiry == contractor.ExpiryBridge:
+				tell(true, ": its grants depend on the bridge to end (expiry: bridge)")
+			case c.Level == entra.CheckWarn:
+				tell(true, ": %s; %s", c.Found, c.Action)
+			default:
+				capTrouble(m, e, c.Longest, tell)
 			}
 		case "package":
+			e := byName[string(contractor.KindAccessPackage)+" "+c.Name]
+			tell := about(e)
 			if c.Level != entra.CheckOK {
-				e := byName[string(contractor.KindAccessPackage)+" "+c.Name]
-				tell(!bad, "access package %s (%s, policy %s): %s; %s", c.Name, e.ID, e.Policy, c.Found, c.Action)
+				tell(!bad, ": %s; %s", c.Found, c.Action)
+			}
+			if !bad {
+				capTrouble(m, e, c.Longest, tell)
 			}
 		case "sponsor":
 			if bad {
@@ -96,13 +113,8 @@ func groupTrouble(c entra.Check) string {
 	return "cannot be used: " + why
 }
 
-// capTrouble warns of a group whose PIM policy allows less at a time than its rules may grant.
-func capTrouble(ctx context.Context, graph *entra.Client, m *mapper.Mapping, e contractor.Entitlement, tell func(bool, string, ...any)) {
-	limit, err := graph.GroupCap(ctx, e.ID)
-	if err != nil {
-		tell(true, "group %s (%s): its PIM policy cannot be read: %v", e.Name, e.ID, err)
-		return
-	}
+// capTrouble warns of an entitlement that Entra lets be assigned for less time than its rules may grant it.
+func capTrouble(m *mapper.Mapping, e contractor.Entitlement, limit time.Duration, tell func(bool, string, ...any)) {
 	longest, bounded := m.Longest(e.Key())
 	if limit == 0 || bounded && longest.Approx() <= limit {
 		return
@@ -111,8 +123,11 @@ func capTrouble(ctx context.Context, graph *entra.Client, m *mapper.Mapping, e c
 	if bounded {
 		grants = "rules grant it for up to " + longest.String()
 	}
-	tell(true, "group %s (%s): PIM allows assignments of at most %s at a time, and %s; the bridge has to renew them, or raise the limit in the group's PIM settings",
-		e.Name, e.ID, spanOf(limit), grants)
+	if e.Kind == contractor.KindAccessPackage {
+		tell(true, ": its policy allows assignments of at most %s, and %s; give the rules or vendors a max_duration that fits, or raise the limit in the policy's lifecycle", spanOf(limit), grants)
+		return
+	}
+	tell(true, ": PIM allows assignments of at most %s at a time, and %s; the bridge has to renew them, or raise the limit in the group's PIM settings", spanOf(limit), grants)
 }
 
 // spanOf writes a duration as the mapping file does.

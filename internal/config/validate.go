@@ -68,6 +68,7 @@ func (v *validator) config(c *Config) {
 	v.audit(c)
 	if c.Watch != nil {
 		v.watch(c.Watch)
+		v.mailTo(c)
 	}
 	if c.Notify != nil {
 		v.notify(c, c.Notify)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/mail"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,6 +17,7 @@ type Watch struct {
 	Retention     time.Duration `yaml:"retention"`      // how long the tenant keeps its logs, from 24h to 2160h. Default 720h; 168h without P1
 	NeverAccepted time.Duration `yaml:"never_accepted"` // after an invitation, from 24h. Default 336h
 	TrustedApps   []string      `yaml:"trusted_apps"`   // application ids whose changes to our guests raise no alarm
+	MailTo        []string      `yaml:"mail_to"`        // addresses that every alarm is mailed to, at most 20; needs notify, which says how mails are sent
 }
 
 const day = 24 * time.Hour
@@ -35,6 +37,22 @@ func (v *validator) watch(w *Watch) {
 	}
 	if w.KeepRows != 0 && w.KeepRows < 1000 {
 		v.add(at("watch", "keep_rows"), "%d is too few; write 1000 or more", w.KeepRows)
+	}
+}
+
+// mailTo checks whom alarms are mailed to.
+func (v *validator) mailTo(c *Config) {
+	w := c.Watch
+	if len(w.MailTo) > 0 && c.Notify == nil {
+		v.add(at("watch", "mail_to"), "mails need notify:, which says how they are sent; add it, or have alarms delivered by audit.export with kinds: [alarm.]")
+	}
+	if len(w.MailTo) > 20 {
+		v.add(at("watch", "mail_to"), "%d addresses are too many; write at most 20, or the address of a list", len(w.MailTo))
+	}
+	for i, to := range w.MailTo {
+		if a, err := mail.ParseAddress(to); err != nil || a.Address != to {
+			v.add(at("watch", "mail_to", i), "%q is not a mail address; write secops@corp.example", to)
+		}
 	}
 }
 

@@ -166,6 +166,28 @@ func (s *Store) Holds(ctx context.Context, q contractor.HoldQuery) (list []contr
 	return list, failure("list the holds", err)
 }
 
+// KeptEnds lists the holds by which a former end may be in force: about ends that a vendor set suddenly or far later, and that wait or
+// were cancelled, where the vendor has sent no other end since.
+func (s *Store) KeptEnds(ctx context.Context) (list []contractor.Hold, err error) {
+	err = s.short.with(ctx, func(c *conn) (err error) {
+		rows, err := c.query(ctx, `SELECT `+holdColumns+` FROM holds WHERE kind IN ('mass_end', 'date_move') AND state IN ('open', 'cancelled')
+			AND set_at = (SELECT end_set_at FROM engagements e WHERE e.id = holds.engagement) ORDER BY id DESC`)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			h, err := scanHold(rows)
+			if err != nil {
+				return err
+			}
+			list = append(list, h)
+		}
+		return rows.Err()
+	})
+	return list, failure("list the ends that are held", err)
+}
+
 // DecideHold approves a held change, which then takes effect, or cancels it, which then is ignored until the vendor sends
 // another. CodeNotFound if no open hold has the id.
 func (s *Store) DecideHold(ctx context.Context, actor audit.Actor, id int64, approve bool, reason string) (h contractor.Hold, err error) {

@@ -29,7 +29,8 @@ type Plan struct {
 // PlanPerson is one person whom a plan changes.
 type PlanPerson struct {
 	Person  string            `json:"person"`
-	Digest  string            `json:"digest"` // of what was read of the person
+	Email   string            `json:"email,omitempty"` // as it is now; not part of the plan
+	Digest  string            `json:"digest"`          // of what was read of the person
 	Losses  []contractor.Loss `json:"-"`
 	Changes json.RawMessage   `json:"changes"`
 }
@@ -140,7 +141,8 @@ func (s *Store) PlanPeople(ctx context.Context, p *Plan) iter.Seq2[PlanPerson, e
 
 func (s *Store) planPeopleAfter(ctx context.Context, seq int64, after int) (people []PlanPerson, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT person, digest, loses, changes FROM plan_people WHERE plan = ? AND n > ? ORDER BY n LIMIT ?`, seq, after, chunk)
+		rows, err := c.query(ctx, `SELECT x.person, x.digest, x.loses, x.changes, coalesce(p.email, '') FROM plan_people x LEFT JOIN persons p ON p.id = x.person
+			WHERE x.plan = ? AND x.n > ? ORDER BY x.n LIMIT ?`, seq, after, chunk)
 		if err != nil {
 			return err
 		}
@@ -159,7 +161,7 @@ func (s *Store) planPeopleAfter(ctx context.Context, seq int64, after int) (peop
 
 func scanPlanPerson(row scanner) (x PlanPerson, err error) {
 	var losses, changes string
-	if err := row.Scan(&x.Person, &x.Digest, &losses, &changes); err != nil {
+	if err := row.Scan(&x.Person, &x.Digest, &losses, &changes, &x.Email); err != nil {
 		return x, err
 	}
 	x.Changes = json.RawMessage(changes)

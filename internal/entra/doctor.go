@@ -32,6 +32,8 @@ type Check struct {
 	Action string     `json:"action"`        // what to do; "" if nothing
 	Name   string     `json:"name"`          // of the thing, such as the permission's or the catalog's
 	Code   string     `json:"code,omitzero"` // Graph's error code
+
+	Longest time.Duration `json:"-"` // of one assignment, by the group's PIM policy or the package's; 0: not limited, or not known
 }
 
 // DoctorConfig says what the mapping uses, so that nothing else is asked for.
@@ -286,6 +288,7 @@ func (x *examination) group(ctx context.Context, e contractor.Entitlement) {
 		x.add(CheckFail, "group", e.Name, "its PIM policy demands "+strings.Join(demands, " and ")+" from whoever assigns, which an application cannot give", "change the group's PIM settings for members: no multifactor authentication or ticket on active assignment")
 	case limit > 0:
 		x.add(CheckOK, "group", e.Name, "memberships end by themselves; PIM allows "+days(limit)+" at a time, longer contracts are extended in time", "")
+		x.found[len(x.found)-1].Longest = limit
 	default:
 		x.add(CheckOK, "group", e.Name, "memberships end by themselves", "")
 	}

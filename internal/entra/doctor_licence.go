@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"scimbridge/internal/contractor"
 )
@@ -134,13 +135,32 @@ func (x *examination) pack(ctx context.Context, e contractor.Entitlement) {
 	case p.RequestApprovalSettings != nil && isTrue(p.RequestApprovalSettings.IsApprovalRequiredForAdd):
 		x.add(CheckWarn, "package", e.Name, "its policy wants each assignment approved by a person", "use a policy for direct assignment without approval")
 	default:
-		found := "can be assigned"
-		if d, ok := isoDuration(expirationText(p.Expiration)); ok && d > 0 {
-			found += "; its policy allows " + days(d) + " at a time"
-		}
-		x.add(CheckOK, "package", e.Name, found, "")
+		x.packageEnd(e, p.Expiration)
 	}
 	x.billing(ctx, e, &p, content)
+}
+
+// packageEnd says how long the package's policy lets an assignment last.
+func (x *examination) packageEnd(e contractor.Entitlement, ends *expiration) {
+	if ends != nil && ends.EndDateTime != "" {
+		if at, err := time.Parse(time.RFC3339Nano, ends.EndDateTime); err == nil {
+			left := time.Until(at)
+			if left <= 0 {
+				x.add(CheckFail, "package", e.Name, "its policy ended every assignment on "+at.UTC().Format(time.DateOnly), "set another lifecycle in the policy")
+				return
+			}
+			x.add(CheckWarn, "package", e.Name, "can be assigned; its policy ends every assignment on "+at.UTC().Format(time.DateOnly), "set a number of days in the policy's lifecycle instead of a date")
+			x.found[len(x.found)-1].Longest = left
+			return
+		}
+	}
+	d, ok := isoDuration(expirationText(ends))
+	if !ok || d <= 0 {
+		x.add(CheckOK, "package", e.Name, "can be assigned", "")
+		return
+	}
+	x.add(CheckOK, "package", e.Name, "can be assigned; its policy allows "+days(d)+" at a time", "")
+	x.found[len(x.found)-1].Longest = d
 }
 
 func expirationText(e *expiration) string {

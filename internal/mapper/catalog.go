@@ -27,13 +27,15 @@ func (b *builder) checkID(entry, where []any, what, id string) string {
 // buildCatalog checks the ids and makes the entitlements that rules can name.
 func (b *builder) buildCatalog() {
 	b.groups, b.packages = map[string]contractor.Entitlement{}, map[string]contractor.Entitlement{}
-	b.descriptions = map[contractor.EntitlementKey]string{}
+	b.descriptions, b.places = map[contractor.EntitlementKey]string{}, map[contractor.EntitlementKey]place{}
 	first := map[contractor.EntitlementKey]string{}
 	unique := func(entry []any, e contractor.Entitlement, description string) {
 		if other, ok := first[e.Key()]; ok && e.ID != "" {
 			b.warnKey(entry, "%q and %q are the same %s in Entra; one name is enough", e.Name, other, strings.ReplaceAll(string(e.Kind), "_", " "))
 		} else {
 			first[e.Key()] = e.Name
+			at := b.doc.KeyAt(entry...)
+			b.places[e.Key()] = place{at.Line, at.Column}
 		}
 		if description != "" {
 			b.descriptions[e.Key()] = description

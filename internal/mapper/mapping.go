@@ -21,6 +21,7 @@ type Mapping struct {
 	vendors      map[string]*contractor.Vendor
 	catalog      []contractor.Entitlement
 	descriptions map[contractor.EntitlementKey]string
+	places       map[contractor.EntitlementKey]place
 	rules        []rule
 	conjuncts    []conjunct  // the parts of all rules' conditions, each once
 	guest        []*template // in the order of properties()
@@ -136,6 +137,14 @@ func (m *Mapping) Catalog() []contractor.Entitlement { return slices.Clone(m.cat
 
 // Description is the catalog's description of an entitlement, "" if it has none.
 func (m *Mapping) Description(key contractor.EntitlementKey) string { return m.descriptions[key] }
+
+type place struct{ line, column int }
+
+// Place is where the catalog names an entitlement, from 1; zeros if it does not.
+func (m *Mapping) Place(key contractor.EntitlementKey) (line, column int) {
+	p := m.places[key]
+	return p.line, p.column
+}
 
 // RuleLine is the line in which a rule begins, 0 if there is no such rule.
 func (m *Mapping) RuleLine(name string) int {

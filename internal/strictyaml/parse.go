@@ -132,7 +132,7 @@ func badCharacter(data []byte) (Pos, string) {
 			return pos, fmt.Sprintf("byte 0x%02x is not UTF-8; save the file as UTF-8", data[i])
 		case r == '\r' && (i+1 == len(data) || data[i+1] != '\n'):
 			return pos, "a lone carriage return; end lines with a line feed"
-		case r == '\u0085' || r == '\u2028' || r == '\u2029' || r == '\uFEFF' || r == 0x7f || r > 0x7f && r < 0xa0 || r < ' ' && r != '\t' && r != '\n' && r != '\r':
+		case hidden(r), r == '\u0085' || r == '\u2028' || r == '\u2029' || r == '\uFEFF' || r == 0x7f || r > 0x7f && r < 0xa0 || r < ' ' && r != '\t' && r != '\n' && r != '\r':
 			return pos, fmt.Sprintf("an invisible character (U+%04X); remove it", r)
 		case r == '\n':
 			pos = Pos{pos.Line + 1, 0}
@@ -244,4 +244,16 @@ func (c *checker) keys(n *yaml.Node) {
 			seen[k.Value] = k
 		}
 	}
+}
+
+// hidden are characters without a shape that make two names look alike, or show text in another order than it is read in. The two
+// joiners that scripts and emoji need are not among them.
+func hidden(r rune) bool {
+	switch {
+	case r == '\u00AD', r == '\u200B', r == '\u200E', r == '\u200F', r == '\u061C', r == '\u180E':
+		return true
+	case r >= '\u202A' && r <= '\u202E', r >= '\u2060' && r <= '\u2069':
+		return true
+	}
+	return false
 }
