@@ -23,7 +23,7 @@ func newReport(io streams) *cobra.Command {
 		Long: `Reports for reviews and audits, from the database, with the daemon running or stopped: as a table, CSV (a cell that looks like a
 formula is given an apostrophe in front), JSON, or a page of HTML that stands by itself and prints well.`,
 	}
-	cmd.AddCommand(reportAccess(io), reportExpiring(io), reportOverdue(io), reportHeld(io), reportWithoutSponsor(io), reportNeverSignedIn(io))
+	cmd.AddCommand(reportAccess(io), reportExpiring(io), reportOverdue(io), reportHeld(io), reportWithoutSponsor(io), reportNeverSignedIn(io), reportCost(io))
 	return cmd
 }
 

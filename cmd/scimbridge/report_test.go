@@ -179,3 +179,27 @@ func TestErase(t *testing.T) {
 		t.Errorf("the person's events:\n%s", out)
 	}
 }
+
+// TestReportCost counts the guests of a month, and what they had.
+func TestReportCost(t *testing.T) {
+	t.Parallel()
+	config, _ := reviewed(t)
+	report := func(want int, args ...string) string {
+		t.Helper()
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), append([]string{"report", "cost", "--config", config}, args...), streams{nil, &out, &errs}); code != want {
+			t.Fatalf("exit %d, want %d\n%s%s", code, want, out.String(), errs.String())
+		}
+		return out.String()
+	}
+	out := report(exitOK)
+	for _, want := range []string{"1 guest stood, 1 guest had something", "ext-base", "add --online", "monthly active guests are not known"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the report does not say %q:\n%s", want, out)
+		}
+	}
+	if out := report(exitOK, "--month", "2020-01"); !strings.Contains(out, "0 guests stood, 0 guests had something") || strings.Contains(out, "ext-base") {
+		t.Errorf("before anything was:\n%s", out)
+	}
+	report(exitUsage, "--month", "never")
+}
