@@ -60,7 +60,7 @@ func newConsoleWorld(t testing.TB, people int) *consoleWorld {
 	_, err = w.writeFiles()
 	ok(t, err)
 	text := strings.Replace(demoMapping, "{delete_after: 2s}", "{delete_after: 30d}\n  attest: {every: 90d, grace: 14d}\n  notify: {before_end: [30d, 7d]}", 1)
-	text = strings.Replace(text, "    profile: okta\n", "    profile: okta\n    quota: 500\n    guard: {max_ends: 5, max_ends_percent: 10, window: 24h}\n", 1)
+	text = strings.Replace(text, "    profile: okta\n", fmt.Sprintf("    profile: okta\n    quota: %d\n", people+488)+"    guard: {max_ends: 5, max_ends_percent: 10, window: 24h}\n", 1)
 	text += consolePolicies
 	ok(t, os.WriteFile(filepath.Join(w.dir, "mapping.yaml"), []byte(text), 0o600))
 	cfg, problems := config.Load(w.configAt)
