@@ -95,7 +95,7 @@ func (v *verdict) tell(seed uint64, story []event, between func(lifecycle.Direct
 			break
 		}
 	}
-	return strings.Join(m.told, "\n") + "\n" + m.world.tell()
+	return strings.Join(m.told, "\n") + "\n" + m.tell()
 }
 
 // shrunk is the shortest story that breaks the rule that a failing one breaks.
