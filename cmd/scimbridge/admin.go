@@ -36,6 +36,8 @@ type adminStatus struct {
 	Mails   map[string]int            `json:"mails,omitempty"` // to sponsors, by state: waiting, sending, sent, failed
 	Passes  int64                     `json:"passes"`          // since the start
 	Entra   entraStatus               `json:"entra"`
+
+	Pulls []contractor.PullState `json:"pulls,omitempty"` // how far vendors' own servers were read
 }
 
 // closingStatus is how the loop keeps up with the ends of contracts.

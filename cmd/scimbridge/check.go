@@ -152,6 +152,7 @@ func printStatus(w io.Writer, st *adminStatus) error {
 	fmt.Fprintf(&b, "loop      %d due, oldest %.1f s, next %s, %d passes\n", st.Due, st.Lag, orWord(st.NextDue, "nothing"), st.Passes)
 	fmt.Fprintf(&b, "entra     %s, last answer %s, clock off by %.0f s, throttled %d times\n", st.Entra.URL, orWord(st.Entra.LastAnswer, "none yet"), st.Entra.SkewSecs, st.Entra.Throttled)
 	printKeepingUp(&b, st)
+	printPullStates(&b, st.Pulls)
 	for _, t := range st.Trouble {
 		fmt.Fprintf(&b, "TROUBLE   %s\n", t)
 	}

@@ -230,6 +230,10 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		_ = l.Close()
 		return err
 	}
+	if err := d.startPulls(ctx, door); err != nil {
+		_ = l.Close()
+		return err
+	}
 	handler, err := d.startSponsors(ctx, d.metrics.scim(door.Handler()))
 	if err != nil {
 		_ = l.Close()
@@ -344,6 +348,11 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 			st.Trouble = append(st.Trouble, t)
 		}
 	}
+	pulls, trouble, err := d.pullTrouble(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st.Pulls, st.Trouble = pulls, append(st.Trouble, trouble...)
 	st.Healthy = len(st.Trouble) == 0
 	return st, nil
 }

@@ -125,6 +125,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 		{"Vendors:", []*cobra.Command{
 			newVendor(io),
 			newImport(io),
+			newPull(io),
 		}},
 		{"Proof and what was seen:", []*cobra.Command{
 			newAudit(io),

@@ -173,7 +173,12 @@ func vendorList(io streams) *cobra.Command {
 						fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", v.Name, state, v.Live, t.ID, day(t.Created), orWord(t.Expires, "never"), orWord(t.LastUsed, "never"))
 					}
 				}
-				return w.Flush()
+				if err := w.Flush(); err != nil {
+					return err
+				}
+				pulls, err := s.PullStates(cmd.Context())
+				printPullStates(io.out, pulls)
+				return err
 			})
 		},
 	}

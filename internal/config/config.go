@@ -73,6 +73,9 @@ type Config struct {
 	// Notify is how sponsors are told and answer. Optional; without it nobody is told.
 	Notify *Notify `yaml:"notify"`
 
+	// Pull names the vendors whose own SCIM servers are asked, by the name they have in the mapping. Optional.
+	Pull map[string]*Pull `yaml:"pull"`
+
 	// Console is the web page for admins and auditors. Optional; without it there is none.
 	Console *Console `yaml:"console"`
 }
@@ -224,6 +227,11 @@ func (c *Config) resolve(folder string) {
 	}
 	if c.Console != nil {
 		files = append(files, c.Console.resolve()...)
+	}
+	for _, p := range c.Pull {
+		if p != nil {
+			files = append(files, p.resolve(folder)...)
+		}
 	}
 	if c.TLS != nil {
 		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile)

@@ -73,6 +73,7 @@ func (v *validator) config(c *Config) {
 	if c.Notify != nil {
 		v.notify(c, c.Notify)
 	}
+	v.pull(c)
 	if c.Console != nil {
 		v.console(c, c.Console)
 	}
