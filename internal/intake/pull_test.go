@@ -189,7 +189,7 @@ func TestAnUnkindServerEndsNobody(t *testing.T) {
 			_, _ = w.Write([]byte(`{"totalResults":1,"Resources":[{"userName":"x"}]}`))
 			return true
 		}, true, "its resource number 1 has no id"},
-		{"a refused credential", func(w http.ResponseWriter, _ *http.Request, _ *unkind) bool { w.WriteHeader(401); return true }, true, "the server refuses the credential"},
+		{"a refused credential", func(w http.ResponseWriter, _ *http.Request, _ *unkind) bool { w.WriteHeader(http.StatusUnauthorized); return true }, true, "the server refuses the credential"},
 		{"sent elsewhere", func(w http.ResponseWriter, r *http.Request, _ *unkind) bool {
 			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
 			return true
@@ -200,7 +200,7 @@ func TestAnUnkindServerEndsNobody(t *testing.T) {
 		}, true, "is larger than 1048576 bytes"},
 		{"come back in an hour", func(w http.ResponseWriter, _ *http.Request, _ *unkind) bool {
 			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 			return true
 		}, true, "was answered 429, after one try"},
 	} {

@@ -107,7 +107,7 @@ const sourceTries = 5
 func (s *Source) get(ctx context.Context, path string, q url.Values, etag string) (*answer, error) {
 	for n := 1; ; n++ {
 		a, err := s.once(ctx, path, q, etag)
-		wait := time.Duration(0)
+		var wait time.Duration
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -202,8 +202,7 @@ func (s *Source) client() *http.Client {
 
 // lost is a request without an answer. The address is left out: filters may name people.
 func lost(path string, err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {

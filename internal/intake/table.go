@@ -66,10 +66,11 @@ func headLine(r io.Reader) (string, error) {
 	for one := make([]byte, 1); ; {
 		n, err := r.Read(one)
 		b.Write(one[:n])
+		end := errors.Is(err, io.EOF)
 		switch {
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !end:
 			return "", err
-		case err != nil, n == 1 && one[0] == '\n' && strings.TrimSpace(b.String()) != "":
+		case end, n == 1 && one[0] == '\n' && strings.TrimSpace(b.String()) != "":
 			return b.String(), nil
 		}
 	}

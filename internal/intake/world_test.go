@@ -3,7 +3,6 @@ package intake_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -45,7 +44,7 @@ func newWorld(t testing.TB) *world {
 		Name: "acme", EmailDomains: []string{"acme.example"}, Zone: time.UTC, MissingEnd: contractor.MissingEndHold, DateLayouts: []string{"01/02/2006"}, RatePerSec: -1,
 	}}
 	w.door, err = scim.New(scim.Config{
-		Store: store, Wake: func() { w.wakes.Add(1) }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: store, Wake: func() { w.wakes.Add(1) }, Logger: slog.New(slog.DiscardHandler),
 		Vendors: func(name string) (*contractor.Vendor, bool) { return w.acme, name == "acme" },
 		Names:   func() []string { return []string{"acme"} },
 		Groups:  func() []contractor.Entitlement { return nil },
