@@ -189,7 +189,10 @@ func TestAnUnkindServerEndsNobody(t *testing.T) {
 			_, _ = w.Write([]byte(`{"totalResults":1,"Resources":[{"userName":"x"}]}`))
 			return true
 		}, true, "its resource number 1 has no id"},
-		{"a refused credential", func(w http.ResponseWriter, _ *http.Request, _ *unkind) bool { w.WriteHeader(http.StatusUnauthorized); return true }, true, "the server refuses the credential"},
+		{"a refused credential", func(w http.ResponseWriter, _ *http.Request, _ *unkind) bool {
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}, true, "the server refuses the credential"},
 		{"sent elsewhere", func(w http.ResponseWriter, r *http.Request, _ *unkind) bool {
 			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
 			return true
