@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -141,9 +142,7 @@ func (f *importFlags) run(ctx context.Context, io streams, name string) error {
 func (f *importFlags) merge(own *contractor.CSVLayout) (contractor.CSVLayout, error) {
 	l := *own
 	l.Columns = map[string][]string{}
-	for field, headers := range own.Columns {
-		l.Columns[field] = headers
-	}
+	maps.Copy(l.Columns, own.Columns)
 	given := map[string][]string{}
 	for _, c := range f.columns {
 		field, header, ok := strings.Cut(c, "=")
@@ -152,9 +151,7 @@ func (f *importFlags) merge(own *contractor.CSVLayout) (contractor.CSVLayout, er
 		}
 		given[field] = append(given[field], header)
 	}
-	for field, headers := range given {
-		l.Columns[field] = headers
-	}
+	maps.Copy(l.Columns, given)
 	if len(l.Columns) == 0 {
 		l.Columns = nil
 	}

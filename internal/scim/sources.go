@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"slices"
 	"strings"
 
 	"scimbridge/internal/contractor"
@@ -59,9 +60,9 @@ func (d *draft) sources(aliased map[string]string) []Source {
 
 // lastAlias is the undeclared name under which the field came last; "" if it came under a declared one.
 func (d *draft) lastAlias(field string, before map[string]string) string {
-	for i := len(d.aliases) - 1; i >= 0; i-- {
-		if d.aliases[i].Field == field {
-			return d.aliases[i].Path
+	for _, v := range slices.Backward(d.aliases) {
+		if v.Field == field {
+			return v.Path
 		}
 	}
 	return before[field]
