@@ -105,7 +105,11 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 }
 
 func (d *daemon) openStore(ctx context.Context) error {
-	store, err := db.Open(ctx, db.Config{Path: d.config.Database})
+	conf, err := databaseConfig(d.config)
+	if err != nil {
+		return err
+	}
+	store, err := db.Open(ctx, conf)
 	if err != nil {
 		return err
 	}
