@@ -50,8 +50,7 @@ func significant(statement []token) (texts []string) {
 func postgresDefinition(statement []token) string {
 	var b strings.Builder
 	depth := 0
-	for i := 0; i < len(statement); i++ {
-		t := statement[i]
+	for i, t := range statement {
 		rest := significant(statement[i+1:])
 		switch {
 		case t.kind == tokenWord && t.text == "INTEGER" && len(rest) > 1 && rest[0] == "PRIMARY" && rest[1] == "KEY":

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 	// beginWrite lets one transaction write at a time, over all nodes: what SQLite does by itself, and what keeps the journal one
 	// chain without a gap. PostgreSQL lets the lock go behind the commit, so that who gets it sees what was committed.
 	beginWrite = `BEGIN; SELECT pg_advisory_xact_lock(1396918594, hashtext(current_schema() || ' write'))`
+
+	// commitDue wakes the leader, wherever it is, once what it is to look at is there.
+	commitDue = `NOTIFY ` + dueChannel + `; COMMIT`
 
 	// beginRead is a transaction that sees one state.
 	beginRead = `BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY`
@@ -60,9 +64,8 @@ type pgConn struct {
 
 // pgKnown is a statement that was turned, and its texts by the types of their arguments.
 type pgKnown struct {
-	*pgStatement
-
-	texts map[string]string
+	statement *pgStatement
+	texts     map[string]string
 }
 
 // aborted reports whether the transaction can only be rolled back.
@@ -123,10 +126,10 @@ func (c *pgConn) text(query string, args []driver.NamedValue) string {
 	for i, a := range args {
 		types[i] = pgType(a.Value)
 	}
-	shape := known.shape(types)
+	shape := known.statement.shape(types)
 	text, ok := known.texts[shape]
 	if !ok {
-		text = known.pgStatement.text(types)
+		text = known.statement.text(types)
 		known.texts[shape] = text
 	}
 	return text
@@ -164,7 +167,7 @@ func (c *pgConn) ExecContext(ctx context.Context, query string, args []driver.Na
 		return driver.ResultNoRows, c.control(ctx, beginWrite)
 	case `BEGIN`:
 		return driver.ResultNoRows, c.control(ctx, beginRead)
-	case `COMMIT`, `ROLLBACK`, `SAVEPOINT work`, `ROLLBACK TO work`, `RELEASE work`:
+	case `COMMIT`, commitDue, `ROLLBACK`, `SAVEPOINT work`, `ROLLBACK TO work`, `RELEASE work`:
 		return driver.ResultNoRows, c.control(ctx, query)
 	}
 	return c.Conn.ExecContext(ctx, c.text(query, args), args)
@@ -189,7 +192,7 @@ func (c *pgConn) control(ctx context.Context, script string) error {
 	if err != nil {
 		return err
 	}
-	if script == `COMMIT` && len(results) > 0 && results[0].CommandTag.String() != `COMMIT` {
+	if strings.HasSuffix(script, `COMMIT`) && (len(results) == 0 || results[len(results)-1].CommandTag.String() != `COMMIT`) {
 		return errAborted
 	}
 	return nil

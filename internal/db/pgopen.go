@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"strings"
@@ -81,9 +82,7 @@ func newPgDialer(cfg Config) (*pgDialer, error) {
 // connector opens sessions with these parameters besides.
 func (d *pgDialer) connector(patience time.Duration, params map[string]string) pgConnector {
 	conf := d.config.Copy()
-	for name, value := range params {
-		conf.RuntimeParams[name] = value
-	}
+	maps.Copy(conf.RuntimeParams, params)
 	return pgConnector{stdlib.GetConnector(*conf, stdlib.OptionBeforeConnect(d.authenticate), stdlib.OptionResetSession(noReset)), patience}
 }
 

@@ -253,7 +253,7 @@ func (w *writer) attempt(batch []*work, savepoints bool) (results []error, again
 	case again, done == 0:
 		_, err = t.exec(`ROLLBACK`)
 	default:
-		_, err = t.exec(`COMMIT`)
+		err = t.commit()
 	}
 	if err == nil {
 		return results, again, nil
@@ -268,6 +268,16 @@ func (t *tx) run(fn func(*tx) error) error {
 	if err == nil && t.conn.aborted() {
 		return errAborted
 	}
+	return err
+}
+
+// commit commits, and tells the other nodes of PostgreSQL where somebody became due.
+func (t *tx) commit() error {
+	statement := `COMMIT`
+	if t.due && t.conn.pg != nil {
+		statement = commitDue
+	}
+	_, err := t.exec(statement)
 	return err
 }
 
