@@ -87,6 +87,7 @@ func TestPostgresServer(t *testing.T) {
 		"Interrupts": testPostgresInterrupts,
 		"Killing":    func(t *testing.T, p *postgres) { testKilledWriter(t, p.URL(p.database(t)), 2) },
 		"Check":      testPostgresCheck,
+		"Election":   testPostgresElection,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, p) })
 	}
