@@ -48,7 +48,6 @@ type daemon struct {
 	console *console.Console // nil: not configured
 
 	election election
-	keys     *keyring // nil without TLS
 
 	scimAddr    net.Addr
 	metricsAddr net.Addr
