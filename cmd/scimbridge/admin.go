@@ -17,7 +17,6 @@ import (
 
 // adminStatus is the answer of the admin socket's /v1/status, and the form of status --json.
 type adminStatus struct {
-	Role    role                      `json:"role"` // leader or standby; with SQLite always leader
 	Version string                    `json:"version"`
 	PID     int                       `json:"pid"`
 	Started time.Time                 `json:"started"`

@@ -47,8 +47,6 @@ type daemon struct {
 	keys    *keyring         // nil without TLS
 	console *console.Console // nil: not configured
 
-	election election
-
 	scimAddr    net.Addr
 	metricsAddr net.Addr
 	consoleAddr net.Addr
@@ -77,7 +75,8 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err := d.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.adopt(ctx, m, "serve"); err != nil {
+	m, err := d.firstMapping(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if err := d.openGraph(o); err != nil {
@@ -101,25 +100,17 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err := d.sockets.rest(); err != nil {
 		return nil, err
 	}
-	d.campaign(ctx)
 	o.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
 	return d, nil
 }
 
 func (d *daemon) openStore(ctx context.Context) error {
-	conf, err := databaseConfig(d.config)
-	if err != nil {
-		return err
-	}
-	store, err := db.Open(ctx, conf)
+	store, err := db.Open(ctx, db.Config{Path: d.config.Database})
 	if err != nil {
 		return err
 	}
 	d.store = store
 	d.stops.add("database", func(context.Context) error { return store.Close() })
-	if d.config.OnPostgres() {
-		return nil // nodes elect their leader
-	}
 	release, err := store.Lead(ctx)
 	if err != nil {
 		return err
@@ -129,11 +120,7 @@ func (d *daemon) openStore(ctx context.Context) error {
 }
 
 func (d *daemon) openGraph(o options) error {
-	var held func() bool
-	if d.config.OnPostgres() {
-		held = d.election.lease.Held
-	}
-	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) }, held)
+	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) })
 	if err != nil {
 		return err
 	}
@@ -148,7 +135,7 @@ func openGraphOnce(cfg *config.Config, io streams) (*entra.Client, error) {
 	if err != nil {
 		return nil, setupError(err)
 	}
-	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) }, nil)
+	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) })
 	return graph, err
 }
 
@@ -160,7 +147,7 @@ func breakGlass(m *mapper.Mapping) []string {
 	return nil
 }
 
-func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string, held func() bool) (graph *entra.Client, closeIdle func(), err error) {
+func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string) (graph *entra.Client, closeIdle func(), err error) {
 	e := cfg.Entra
 	transport, err := entra.NewTransport(e.CAFile)
 	if err != nil {
@@ -175,21 +162,13 @@ func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), un
 		return nil, nil, setupError(err)
 	}
 	graph, err = entra.New(entra.Config{
-		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: gate(transport, held), Logger: log,
+		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: log,
 		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall, BreakGlass: untouchable,
 	})
 	if err != nil {
 		return nil, nil, setupError(err)
 	}
 	return graph, transport.CloseIdleConnections, nil
-}
-
-// gate lets requests through while held says so; always with nil.
-func gate(transport http.RoundTripper, held func() bool) http.RoundTripper {
-	if held == nil {
-		return transport
-	}
-	return leaderOnly{transport, held}
 }
 
 func (d *daemon) startLoop(ctx context.Context, o options) error {
@@ -204,11 +183,6 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 		return err
 	}
 	d.loop = loop
-	if d.config.OnPostgres() {
-		d.alone(ctx, "records", func(ctx context.Context) error { d.keepDerived(ctx); return nil })
-		d.alone(ctx, "loop", loop.Run)
-		return nil
-	}
 	// The loop outlives ctx until its turn to stop: the doors close first.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -313,79 +287,6 @@ func (d *daemon) stop(ctx context.Context) error {
 	return err
 }
 
-// adopt puts a mapping into force. A node that stands by keeps it for the day that it leads: the leader's is in force until then, and
-// what the door answers is this node's.
-func (d *daemon) adopt(ctx context.Context, m *mapper.Mapping, who string) error {
-	if d.role() == roleLeader {
-		return d.activate(ctx, m, audit.Actor{Kind: audit.ActorAdmin, Name: who})
-	}
-	d.mapping.set(m)
-	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: m.Revision(), Loaded: time.Now().UTC()})
-	return nil
-}
-
-// activate puts a mapping into force and makes everybody due, so that an edit reaches all.
-func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Actor) error {
-	now := time.Now()
-	last, err := d.store.Revision(ctx, "")
-	var ce *contractor.Error
-	if err != nil && (!errors.As(err, &ce) || ce.Code != contractor.CodeNotFound) {
-		return err
-	}
-	if last.Hash != "" && last.Hash != m.Revision() {
-		before, _ := mapper.Parse("the mapping in force", []byte(last.Text)) // one that cannot be read any more guards nothing
-		held, err := holdRemovals(ctx, d.store, before, m)
-		if err != nil {
-			return err
-		}
-		if held > 0 {
-			d.log.Warn("the mapping takes access from more people than the guard allows; it waits for scimbridge hold approve or hold cancel", "held", held, "revision", m.Revision()[:12])
-		}
-	}
-	revision, err := d.store.AddRevision(ctx, actor, string(m.Source()), "loaded from "+d.config.Mapping)
-	if err != nil {
-		return err
-	}
-	d.mapping.set(m)
-	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: revision.Hash, Loaded: revision.Loaded.UTC()})
-	if last.Hash == revision.Hash {
-		return nil
-	}
-	select {
-	case d.derive <- struct{}{}:
-	default:
-	}
-	_, err = d.store.WakeAll(ctx, now, 0)
-	return err
-}
-
-// reload reads the mapping again. Everything that can fail comes first; a bad file leaves the old one in force.
-func (d *daemon) reload(ctx context.Context, who string) (revision string, err error) {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	if d.keys != nil {
-		if err := d.keys.refresh(); err != nil {
-			d.log.Error("the renewed certificate is not in use; the old one stays in use", "error", err)
-		}
-	}
-	m, warnings, err := readMapping(d.config.Mapping)
-	if err != nil {
-		st := *d.loaded.Load()
-		st.Refused = err.Error()
-		d.loaded.Store(&st)
-		return "", fmt.Errorf("%w\nthe mapping in force (%s) stays in force", err, st.Revision[:12])
-	}
-	for _, w := range append(warnings, together(d.config, m)...) {
-		d.log.Warn("mapping", "problem", w.String())
-	}
-	if err := d.adopt(ctx, m, who); err != nil {
-		return "", err
-	}
-	d.loop.Wake()
-	d.log.Info("mapping reloaded", "revision", m.Revision()[:12], "by", who)
-	return m.Revision(), nil
-}
-
 // prefixes are the networks of the configuration.
 func prefixes(networks []strictyaml.Network) []netip.Prefix {
 	var all []netip.Prefix
@@ -401,7 +302,7 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 	defer cancel()
 	passes := d.loop.Passes()
 	due, err := d.store.Due(ctx, time.Now().Add(-time.Minute), 1)
-	if err != nil || len(due) > 0 && passes == d.lastBeat && d.role() == roleLeader {
+	if err != nil || len(due) > 0 && passes == d.lastBeat {
 		d.log.Error("the loop makes no progress; systemd will restart the daemon", "error", err)
 		return
 	}
@@ -423,7 +324,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	lastAnswer, lastError := d.metrics.entra()
 	skew, _ := d.graph.ClockSkew()
 	st := &adminStatus{
-		Role: d.role(), Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
+		Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
 		People: stats.Phases, Records: stats.Statuses, Held: stats.Held, Due: stats.Due, NextDue: stats.NextDue,
 		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled, Quota: quotaOf(graph)},
 	}
@@ -436,7 +337,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	if st.Mapping.Refused != "" {
 		st.Trouble = append(st.Trouble, refusedTrouble(st.Mapping.Refused))
 	}
-	if st.Lag > 60 && st.Role == roleLeader {
+	if st.Lag > 60 {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("the loop is %.0f s behind; look at entra.lastError and the quota", st.Lag))
 	}
 	if lastError != "" {

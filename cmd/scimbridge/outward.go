@@ -24,7 +24,8 @@ func (d *daemon) startOutward(ctx context.Context) error {
 	if err != nil {
 		return setupError(err)
 	}
-	d.alone(ctx, "journal export", runner.Run)
+	d.background(ctx, "journal export", runner.Run)
+	d.metrics.registry.MustRegister(newExportMetrics(runner.Status, d.store.JournalHead, d.store.OpenAlarms))
 	w := d.config.Watch
 	if w == nil {
 		return nil
@@ -42,6 +43,6 @@ func (d *daemon) startOutward(ctx context.Context) error {
 	if err != nil {
 		return setupError(err)
 	}
-	d.alone(ctx, "activity watch", watch.Run)
+	d.background(ctx, "activity watch", watch.Run)
 	return nil
 }

@@ -49,11 +49,7 @@ func admin() audit.Actor {
 // withStore opens the database beside the daemon, for one command.
 func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error) (err error) {
 	_, statErr := os.Stat(cfg.Database)
-	conf, err := databaseConfig(cfg)
-	if err != nil {
-		return err
-	}
-	store, err := db.Open(ctx, conf)
+	store, err := db.Open(ctx, db.Config{Path: cfg.Database})
 	if err != nil {
 		return err
 	}
@@ -62,7 +58,7 @@ func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error
 			err = cerr
 		}
 	}()
-	if errors.Is(statErr, fs.ErrNotExist) && !cfg.OnPostgres() {
+	if errors.Is(statErr, fs.ErrNotExist) {
 		if err := giveToFolder(cfg.Database); err != nil {
 			return err
 		}

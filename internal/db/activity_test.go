@@ -17,12 +17,13 @@ import (
 )
 
 // The part of the suite that is about activity, alarms and our policies, on SQLite.
-func testActivity(t *testing.T, open opener) {
+func TestActivitySQLite(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, opener){
 		"Batches": testActivityBatches, "Pruning": testActivityPruning, "Alarms": testAlarms, "Guests": testWatchedGuests, "Policies": testManagedPolicies,
 	} {
 		t.Run(name, func(t *testing.T) {
-			test(t, open)
+			t.Parallel()
+			test(t, openSQLite)
 		})
 	}
 }

@@ -16,7 +16,6 @@ const maxStatements = 256
 // goroutine at a time.
 type conn struct {
 	sql   *sql.Conn
-	pg    *pgConn // what stands below sql; nil on SQLite
 	stmts map[string]*sql.Stmt
 }
 
@@ -25,22 +24,8 @@ func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	made := &conn{sql: c, stmts: make(map[string]*sql.Stmt)}
-	err = c.Raw(func(below any) error {
-		made.pg, _ = below.(*pgConn)
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return made, nil
+	return &conn{sql: c, stmts: make(map[string]*sql.Stmt)}, nil
 }
-
-// usable reports whether a connection that rested can be used: a server that was restarted has closed those of PostgreSQL.
-func (c *conn) usable() bool { return c.pg == nil || c.pg.usable() }
-
-// aborted reports whether a statement failed so that its transaction can only be rolled back. In SQLite, none does.
-func (c *conn) aborted() bool { return c.pg != nil && c.pg.aborted() }
 
 func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt := c.stmts[query]; stmt != nil {
@@ -135,10 +120,6 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 		return errClosed()
 	}
 	defer func() { r.idle <- c }()
-	if c != nil && !c.usable() {
-		_ = c.close() // it is gone already
-		c = nil
-	}
 	if c == nil {
 		var err error
 		if c, err = openConn(ctx, r.pool); err != nil {
@@ -146,7 +127,7 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 		}
 	}
 	err := fn(c)
-	if err != nil && (extendedCode(err) != 0 || !c.usable()) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && extendedCode(err) != 0 || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(err, c.close())
 		c = nil
 	}

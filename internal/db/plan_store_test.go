@@ -18,9 +18,10 @@ func mustDo(t testing.TB, err error) {
 	}
 }
 
-// A plan is found once it is finished, with its people in order, and only the last are kept.
-func testPlans(t *testing.T, open opener) {
-	s := open(t)
+// TestPlans: a plan is found once it is finished, with its people in order, and only the last are kept.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t)
 	eve := audit.Actor{Kind: audit.ActorAdmin, Name: "eve"}
 	if _, err := s.Plan(t.Context(), ""); err == nil {
 		t.Fatal("there is a plan in an empty store")
@@ -69,9 +70,10 @@ func testPlans(t *testing.T, open opener) {
 	}
 }
 
-// The mapping in force at an instant is found, and a revision by the beginning of its hash.
-func testRevisionsAt(t *testing.T, open opener) {
-	s := open(t)
+// TestRevisionsAt: the mapping in force at an instant is found, and a revision by the beginning of its hash.
+func TestRevisionsAt(t *testing.T) {
+	t.Parallel()
+	s := openSQLite(t)
 	eve := audit.Actor{Kind: audit.ActorAdmin, Name: "eve"}
 	one, err := s.AddRevision(t.Context(), eve, "one", "test")
 	mustDo(t, err)

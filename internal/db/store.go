@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -20,19 +19,14 @@ import (
 
 // Config says where the store is and what it may use.
 type Config struct {
-	// Path of the database file, or the address of a PostgreSQL database (postgres://…); required. A file is made if it does not
-	// exist, its directory is not. "-wal", "-shm" and ".lock" files stand beside it.
+	// Path of the database file; required. It is made if it does not exist, its directory is not. "-wal", "-shm" and ".lock"
+	// files stand beside it.
 	Path string
 
-	// Password is asked for the password of PostgreSQL each time a session is opened, where that is a token that expires; nil:
-	// the address has it, or PGPASSFILE, or the server wants none.
-	Password func(ctx context.Context) (string, error)
-
-	// Readers is how many short reads run at once; default 4, and 16 on PostgreSQL. Four long ones (exports, verification) run
-	// beside them.
+	// Readers is how many short reads run at once; default 4. Four long ones (exports, verification) run beside them.
 	Readers int
 
-	// BusyTimeout is how long a write waits for another process, or another node, that writes; default 10 s.
+	// BusyTimeout is how long a write waits for another process that writes; default 10 s.
 	BusyTimeout time.Duration
 
 	// QueryTimeout is how long one list query may run before it is refused as too expensive; default 5 s.
@@ -55,9 +49,7 @@ const (
 
 // Store is the database. It is safe for concurrent use.
 type Store struct {
-	engine       engine
-	path         string    // of the file; on PostgreSQL the address, without its secrets
-	dialer       *pgDialer // nil on SQLite
+	path         string
 	queryTimeout time.Duration
 
 	reads  *sql.DB // query_only connections
@@ -83,18 +75,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Readers <= 0 {
 		cfg.Readers = defaultReaders
-		if IsPostgres(cfg.Path) {
-			cfg.Readers = pgReaders
-		}
 	}
 	if cfg.BusyTimeout <= 0 {
 		cfg.BusyTimeout = defaultBusyTimeout
 	}
 	if cfg.QueryTimeout <= 0 {
 		cfg.QueryTimeout = defaultQueryTimeout
-	}
-	if IsPostgres(cfg.Path) {
-		return openPostgres(ctx, cfg)
 	}
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
@@ -128,16 +114,13 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return openError(s.path, err)
 	}
-	if err := migrate(ctx, conn, s.path); err != nil {
+	if err := migrate(ctx, conn.sql, s.path); err != nil {
 		return errors.Join(err, conn.close())
 	}
 	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
 		return errors.Join(openError(s.path, err), conn.close())
 	}
 	s.cp = newCheckpointer(s.checks, s.short)
-	if s.engine == enginePostgres {
-		s.cp.every = math.MaxInt // it has a log, and a process for it, of its own
-	}
 	s.w = startWriter(conn, s.writes, s.cp)
 	go s.cp.loop()
 	return nil
@@ -157,7 +140,7 @@ func (s *Store) closePools() error {
 	return errors.Join(s.reads.Close(), s.checks.Close(), s.writes.Close())
 }
 
-// Path is the absolute path of the database file; on PostgreSQL the address without its secrets.
+// Path is the absolute path of the database file.
 func (s *Store) Path() string { return s.path }
 
 // makeFile creates the file readable by its owner alone. An existing file is only looked at from outside: closing a descriptor
@@ -262,16 +245,13 @@ func openPool(drv driver.Driver, dsn string, conns int) *sql.DB {
 	return pool
 }
 
-// newDriver makes a SQLite driver with the functions that queries need beyond SQLite's own.
+// newDriver makes a SQLite driver with the two functions that queries need beyond SQLite's own.
 func newDriver() (driver.Driver, error) {
 	d := &sqlite.Driver{}
 	if err := d.RegisterDeterministicScalarFunction("scim_fold", 1, sqlFold); err != nil {
 		return nil, err
 	}
 	if err := d.RegisterDeterministicScalarFunction("scim_micros", 1, sqlMicros); err != nil {
-		return nil, err
-	}
-	if err := d.RegisterDeterministicScalarFunction("scim_number", 1, sqlNumber); err != nil {
 		return nil, err
 	}
 	return d, nil

@@ -127,8 +127,8 @@ func TestVerifyTrailFindsNothingWrong(t *testing.T) {
 	}
 }
 
-func testVerifyTrailOfAnEmptyJournal(t *testing.T, open opener) {
-	s := open(t)
+func TestVerifyTrailOfAnEmptyJournal(t *testing.T) {
+	s := openSQLite(t)
 	report, err := s.VerifyTrail(t.Context(), nil, nil)
 	if err != nil || report.Events != 0 {
 		t.Errorf("%+v, %v", report, err)
@@ -405,20 +405,15 @@ func TestGrowingDoesNotPutTamperedEventsIntoTheTree(t *testing.T) {
 	}
 }
 
-func testProofsFromTheStore(t *testing.T, open opener) {
-	s := open(t)
-	journalOf(t, s, 700)
-	sealer := newSealer(t, s)
-	kept, err := s.Seal(t.Context(), sealer)
-	if err != nil {
-		t.Fatal(err)
-	}
+func TestProofsFromTheStore(t *testing.T) {
+	path, sealer, kept := sealedStore(t, 700)
+	s := reopen(t, path)
 	v, err := sealer.Key.Verifier()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, seq := range []int64{1, 256, 257, 700} {
-		p, err := s.ProveEvent(t.Context(), seq, kept, true)
+		p, err := s.ProveEvent(t.Context(), seq, kept.SignedCheckpoint, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +426,7 @@ func testProofsFromTheStore(t *testing.T, open opener) {
 			t.Errorf("event %d: %+v, %v", seq, got, err)
 		}
 	}
-	_, err = s.ProveEvent(t.Context(), 701, kept, true)
+	_, err = s.ProveEvent(t.Context(), 701, kept.SignedCheckpoint, true)
 	wantCode(t, err, contractor.CodeNotFound)
 
 	journalOf(t, s, 50)
@@ -439,7 +434,7 @@ func testProofsFromTheStore(t *testing.T, open opener) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.ProveConsistency(t.Context(), kept, now)
+	b, err := s.ProveConsistency(t.Context(), kept.SignedCheckpoint, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -448,8 +443,8 @@ func testProofsFromTheStore(t *testing.T, open opener) {
 	}
 }
 
-func testEventsAfterAndCursors(t *testing.T, open opener) {
-	s := open(t)
+func TestEventsAfterAndCursors(t *testing.T) {
+	s := openSQLite(t)
 	journalOf(t, s, 25)
 	var seen []int64
 	for after := int64(0); ; {

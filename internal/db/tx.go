@@ -13,8 +13,7 @@ type tx struct {
 	conn *conn
 	now  time.Time // one for the whole transaction, UTC, microseconds
 
-	writes int  // statements done that may have changed something
-	due    bool // somebody was made due: other nodes are told at the commit
+	writes int // statements done that may have changed something
 
 	// Last event of the journal, read inside this transaction before the first append.
 	head      head
@@ -31,7 +30,6 @@ func (t *tx) exec(query string, args ...any) (sql.Result, error) {
 func (t *tx) note(query string, err error) {
 	if err == nil && !strings.HasPrefix(query, "SELECT") {
 		t.writes++
-		t.due = t.due || strings.HasPrefix(query, touchStatement) || strings.HasPrefix(query, `INSERT INTO persons `)
 	}
 }
 
