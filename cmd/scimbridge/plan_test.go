@@ -292,6 +292,17 @@ func TestValidateOnline(t *testing.T) {
 	ok(t, err)
 	h.edit("ext-shared: {id: "+groupShared+"}", "ext-shared: {id: "+dynamic+"}")
 	h.edit("policy: "+policyDev, "policy: "+sponsorID)
+	const nobody = "c0ffee00-1111-4222-8333-444455556666"
+	h.edit("\nrules:\n", `
+conditional_access:
+  break_glass: {groups: [`+nobody+`]}
+  policies:
+    - name: contractors-mfa
+      state: report-only
+      scope: {guests: [b2bCollaborationGuest]}
+      require: {strength: Unheard of}
+rules:
+`)
 	h.edit("ext-base: {id: "+groupBase+"}", "ext-base: {id: "+sponsorID+"}")
 	out := h.command(exitError, "validate", "--online")
 	for _, want := range []string{
@@ -299,7 +310,9 @@ func TestValidateOnline(t *testing.T) {
 		"group ext-base (" + sponsorID + ") is not in the tenant, or is no group",
 		"access package dev-basic (" + packageDev + ", policy " + sponsorID + "): the package has no such policy",
 		"mapping.yaml:10:5: tenant ",
-		"3 errors, 1 warning",
+		"conditional_access: the break-glass group " + nobody + " is not in the tenant",
+		`Unheard of`,
+		"errors, 1 warning",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)

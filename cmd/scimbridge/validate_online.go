@@ -11,6 +11,7 @@ import (
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/entra"
 	"scimbridge/internal/mapper"
+	"scimbridge/internal/policy"
 )
 
 // finding is something about the tenant that validate --online tells.
@@ -91,7 +92,35 @@ func online(ctx context.Context, io streams, cfg *config.Config, file string, m 
 			}
 		}
 	}
+	for _, r := range onlinePolicies(ctx, graph, m, tell) {
+		place := file + ": "
+		if r.Line > 0 {
+			place = fmt.Sprintf("%s:%d: ", file, r.Line)
+		}
+		out = append(out, finding{place + "tenant " + cfg.Entra.TenantID + ": conditional_access: " + r.Words, false})
+	}
 	return out, nil
+}
+
+// onlinePolicies looks up the emergency accounts, groups and authentication strengths that conditional_access names. What else
+// stands in the way of its policies, policy plan says.
+func onlinePolicies(ctx context.Context, tenant policyTenant, m *mapper.Mapping, tell func(bool, string, ...any)) (unknown []policy.Refusal) {
+	want := m.ConditionalAccess()
+	if want == nil || len(want.Policies) == 0 {
+		return nil
+	}
+	have, err := readTenant(ctx, tenant, want)
+	if err != nil {
+		tell(true, "what conditional_access names could not be looked up: %v", err)
+		return nil
+	}
+	for _, r := range policy.Plan(want, have, policy.Options{}).Refusals {
+		switch r.Code {
+		case policy.BreakGlassGone, policy.UnknownStrength, policy.GroupNotKept, policy.IncludesMembers:
+			unknown = append(unknown, r)
+		}
+	}
+	return unknown
 }
 
 // groupTrouble says of a group what stands in the way of managing its members.
