@@ -141,6 +141,7 @@ func New(c Config) (*Client, error) {
 		graphURL: strings.TrimRight(c.GraphURL, "/"), origin: origin, log: log, onCall: c.OnCall,
 		auth:         &authenticator{credential: c.Credential, scope: c.Scope, origin: origin, log: log},
 		budget:       newBudget(c.Limits),
+		deleted:      deletedIndex{turn: make(chan struct{}, 1)},
 		inviteWindow: c.InviteWindow, inviteSettle: c.InviteSettle,
 		breakGlass: c.BreakGlass, initialDomain: c.InitialDomain,
 	}

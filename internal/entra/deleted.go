@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"scimbridge/internal/contractor"
@@ -13,7 +12,7 @@ import (
 // deletedIndex is the whole list of deleted users, read only where the tenant does not filter it, and believed for a short
 // time so that a storm of new contractors reads it once.
 type deletedIndex struct {
-	mu    sync.Mutex
+	turn  chan struct{} // of capacity 1, held while the list is read: who waits for it can be called off, unlike at a mutex
 	users []user
 	at    time.Time
 }
@@ -66,8 +65,12 @@ func (c *Client) findDeleted(ctx context.Context, email string) (*contractor.Gue
 }
 
 func (c *Client) allDeleted(ctx context.Context, op string) ([]user, error) {
-	c.deleted.mu.Lock()
-	defer c.deleted.mu.Unlock()
+	select {
+	case c.deleted.turn <- struct{}{}:
+		defer func() { <-c.deleted.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if time.Since(c.deleted.at) < deletedTTL {
 		return c.deleted.users, nil
 	}

@@ -1,11 +1,15 @@
 package entra_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -209,4 +213,29 @@ func wantVerdict(t *testing.T, err error, want contractor.Verdict) *contractor.F
 		t.Errorf("the message holds an address: %s", f)
 	}
 	return f
+}
+
+// Who waits for another's reading of the whole list of deleted users can be called off: closing a door interrupts what opens one.
+func TestFindGuestCanBeCalledOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, g := script(t)
+		g.on("GET /users", reply{status: 200, body: none})
+		g.on("GET /directory/deletedItems/microsoft.graph.user", reply{status: 400, body: `{"error":{"code":"Request_UnsupportedQuery"}}`}, reply{hang: true})
+		first, stop := context.WithCancel(t.Context())
+		var readers sync.WaitGroup
+		readers.Go(func() {
+			if _, err := c.FindGuest(first, "ada@v.example"); err == nil {
+				t.Error("the list was read")
+			}
+		})
+		synctest.Wait()
+		second, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		if _, err := c.FindGuest(second, "bob@v.example"); err == nil || time.Since(begin) > 2*time.Second {
+			t.Errorf("called off after a second, it went on for %s: %v", time.Since(begin), err)
+		}
+		stop()
+		readers.Wait()
+	})
 }
