@@ -99,10 +99,14 @@ func (x *examination) add(level CheckLevel, area, name, found, action string) {
 func (x *examination) fail(area, name, what string, err error) {
 	action := "run scimbridge doctor again later"
 	code := ""
+	level := CheckFail
 	if f, ok := asFailure(err); ok {
 		action, code = f.Message, f.Code
+		if f.Verdict == contractor.VerdictThrottled { // the daemon at work is no fault: nothing was found out
+			level, action = CheckWarn, "Graph's quota is used by somebody at the moment; run scimbridge doctor again in a minute"
+		}
 	}
-	x.found = append(x.found, Check{Area: area, Level: CheckFail, Name: name, Found: what, Action: action, Code: code})
+	x.found = append(x.found, Check{Area: area, Level: level, Name: name, Found: what, Action: action, Code: code})
 }
 
 // token fetches one and reads the permissions in it.

@@ -2,6 +2,7 @@ package entra_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -144,6 +145,16 @@ func TestDoctor(t *testing.T) {
 		cfg.Permissions = []string{"User.ReadWrite.All", "GroupMember.ReadWrite.All"}
 		x := newTenant(t, cfg)
 		if c := finding(t, x.Doctor(t.Context(), entra.DoctorConfig{Activity: true}), "licence", "the sign-in log"); c.Level != entra.CheckWarn {
+			t.Errorf("%+v", c)
+		}
+	})
+	run(t, "takes a quota that somebody else uses up for no fault", func(t *testing.T) {
+		x := newTenant(t, kindly(1))
+		if err := x.e.Fail(emulator.Fault{Match: "GET /auditLogs/*", Status: http.StatusTooManyRequests, RetryAfter: time.Second, Times: -1}); err != nil {
+			t.Fatal(err)
+		}
+		c := finding(t, x.Doctor(t.Context(), entra.DoctorConfig{Activity: true}), "licence", "the sign-in log")
+		if c.Level != entra.CheckWarn || !strings.Contains(c.Action, "again in a minute") {
 			t.Errorf("%+v", c)
 		}
 	})
