@@ -223,6 +223,7 @@ func (m *model) hire(e event) {
 	}
 	id := m.push(vendor, p)
 	m.live = append(m.live, id)
+	delete(m.ends, id) // of a life before: who was deleted and is sent again has the end that is sent now, if any
 	if !p.end.IsZero() {
 		m.ends[id] = p.end
 	}
