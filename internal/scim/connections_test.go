@@ -144,7 +144,7 @@ func (w *world) full(vendor string) {
 // their own vendor alone.
 func TestSlowClientsStarveOnlyThemselves(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *scim.Config) { c.Limits.Concurrent, c.Limits.Timeout = 8, time.Second })
+	w := newWorld(t, func(c *scim.Config) { c.Limits.Concurrent, c.Limits.Timeout = 8, 5*time.Second })
 	for i := range 30 {
 		w.made(fmt.Sprintf("u%d", i), `"title":"`+strings.Repeat("x", 60_000)+`"`)
 	}
