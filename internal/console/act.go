@@ -139,7 +139,7 @@ func (c *Console) doPerson(a personAction) func(http.ResponseWriter, *http.Reque
 		}
 		c.bridge.Wake()
 		s.tell(told)
-		http.Redirect(w, r, "/contractors/"+p.ID, http.StatusSeeOther) //nolint:gosec // a path of our own; the id is the store's
+		http.Redirect(w, r, "/contractors/"+p.ID, http.StatusSeeOther)
 		return nil
 	}
 }

@@ -198,7 +198,7 @@ func (c *Console) makePlan(w http.ResponseWriter, r *http.Request, s *session) e
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/mapping/plans/"+id, http.StatusSeeOther) //nolint:gosec // a path of our own; the id is the plan's
+	http.Redirect(w, r, "/mapping/plans/"+id, http.StatusSeeOther)
 	return nil
 }
 

@@ -137,7 +137,7 @@ func (c *Console) enter(w http.ResponseWriter, r *http.Request, name string, rol
 	}
 	_, value := c.sessions.begin(name, roles, by, time.Now())
 	http.SetCookie(w, c.cookie(value, sessionLife))
-	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // ownPath let it through
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 func (c *Console) signOut(w http.ResponseWriter, r *http.Request, s *session) error {

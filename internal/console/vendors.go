@@ -166,6 +166,6 @@ func (c *Console) pauseVendor(w http.ResponseWriter, r *http.Request, s *session
 	} else {
 		s.tell("Vendor " + name + " may send again.")
 	}
-	http.Redirect(w, r, "/vendors/"+name, http.StatusSeeOther) //nolint:gosec // a path of our own
+	http.Redirect(w, r, "/vendors/"+name, http.StatusSeeOther)
 	return nil
 }
