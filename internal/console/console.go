@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+
 	"scimbridge/internal/contractor"
 )
 
@@ -35,15 +37,18 @@ type Console struct {
 	base     *url.URL
 	entra    *Entra
 	sessions *sessions
-	links    *links
-	logins   *logins
-	live     *hub
-	pages    *pages
-	counts   counts
-	planning sync.Mutex // one plan at a time: each reads everybody
-	proving  sync.Mutex // one verification at a time
-	verified verified
-	handler  http.Handler
+	links    *oneTime[link]
+	logins   *oneTime[login]
+
+	discovering sync.Mutex
+	provider    *oidc.Provider // the issuer's metadata, once it was read
+	live        *hub
+	pages       *pages
+	counts      counts
+	planning    sync.Mutex // one plan at a time: each reads everybody
+	proving     sync.Mutex // one verification at a time
+	verified    verified
+	handler     http.Handler
 }
 
 // New checks the configuration and the templates.
@@ -69,7 +74,7 @@ func New(cfg Config) (*Console, error) {
 	}
 	c := &Console{
 		store: cfg.Store, bridge: cfg.Bridge, log: cfg.Logger, base: base, entra: cfg.Entra,
-		sessions: newSessions(), links: newLinks(), logins: newLogins(), live: newHub(), pages: p,
+		sessions: newSessions(), links: newOneTime[link](maxLinks), logins: newOneTime[login](maxLogins), live: newHub(), pages: p,
 	}
 	c.handler = c.protect(c.routes())
 	return c, nil

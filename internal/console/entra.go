@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -43,54 +42,21 @@ const (
 // login is a sign-in that was begun.
 type login struct {
 	nonce, verifier, to string
-	till                time.Time
-}
-
-// logins are the sign-ins under way, by the hash of their state, and the issuer's metadata once it was read.
-type logins struct {
-	mu       sync.Mutex
-	open     map[[32]byte]login
-	provider *oidc.Provider
-}
-
-func newLogins() *logins { return &logins{open: map[[32]byte]login{}} }
-
-func (l *logins) add(k [32]byte, x login, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k, old := range l.open {
-		if now.After(old.till) {
-			delete(l.open, k)
-		}
-	}
-	if len(l.open) >= maxLogins {
-		return false
-	}
-	l.open[k] = x
-	return true
-}
-
-func (l *logins) take(k [32]byte, now time.Time) (login, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	x, ok := l.open[k]
-	delete(l.open, k)
-	return x, ok && !now.After(x.till)
 }
 
 // discover reads the issuer's metadata once.
 func (c *Console) discover(ctx context.Context) (*oidc.Provider, error) {
-	c.logins.mu.Lock()
-	defer c.logins.mu.Unlock()
-	if c.logins.provider != nil {
-		return c.logins.provider, nil
+	c.discovering.Lock()
+	defer c.discovering.Unlock()
+	if c.provider != nil {
+		return c.provider, nil
 	}
 	// The provider keeps the context for reading keys later: it must not end with this request.
 	p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), c.entra.Client), c.entra.Issuer)
 	if err != nil {
 		return nil, &contractor.Error{Code: contractor.CodeUnavailable, Message: "Entra's sign-in cannot be reached. Try again, or sign in with a link from: scimbridge console", Cause: err}
 	}
-	c.logins.provider = p
+	c.provider = p
 	return p, nil
 }
 
@@ -126,8 +92,7 @@ func (c *Console) beginLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	state, x := secret(), login{nonce: secret(), verifier: oauth2.GenerateVerifier(), to: ownPath(r.FormValue("to"))}
 	now := time.Now()
-	x.till = now.Add(loginLife)
-	if !c.logins.add(keyOf(state), x, now) {
+	if !c.logins.add(keyOf(state), x, now.Add(loginLife), now) {
 		return contractor.Errorf(contractor.CodeTooMany, "Too many sign-ins are under way. Try again in ten minutes, or use: scimbridge console")
 	}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS; loopback may have none

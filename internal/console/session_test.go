@@ -72,13 +72,13 @@ func TestSessionsAreBounded(t *testing.T) {
 
 func TestLinks(t *testing.T) {
 	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
-	l := newLinks()
+	l := newOneTime[link](maxLinks)
 	for i := range maxLinks {
-		if !l.add(keyOf(fmt.Sprint(i)), link{"ann", []Role{Viewer}, now.Add(linkLife)}, now) {
+		if !l.add(keyOf(fmt.Sprint(i)), link{"ann", []Role{Viewer}}, now.Add(linkLife), now) {
 			t.Fatalf("link %d was refused", i)
 		}
 	}
-	if l.add(keyOf("more"), link{}, now) {
+	if l.add(keyOf("more"), link{}, now.Add(linkLife), now) {
 		t.Error("more links than allowed wait")
 	}
 	if _, ok := l.take(keyOf("1"), now); !ok {
@@ -90,7 +90,7 @@ func TestLinks(t *testing.T) {
 	if _, ok := l.take(keyOf("2"), now.Add(linkLife+time.Second)); ok {
 		t.Error("an old link works")
 	}
-	if !l.add(keyOf("more"), link{}, now.Add(linkLife+time.Second)) {
+	if !l.add(keyOf("more"), link{}, now.Add(2*linkLife), now.Add(linkLife+time.Second)) {
 		t.Error("links that are over take room")
 	}
 }

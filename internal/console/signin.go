@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"scimbridge/internal/audit"
@@ -17,42 +16,10 @@ const (
 	maxLinks = 100
 )
 
-// links are one-time links that were given out and not yet used, by the hash of their code.
-type links struct {
-	mu   sync.Mutex
-	open map[[32]byte]link
-}
-
+// link is what a one-time link lets somebody in as.
 type link struct {
 	name  string
 	roles []Role
-	till  time.Time
-}
-
-func newLinks() *links { return &links{open: map[[32]byte]link{}} }
-
-func (l *links) add(k [32]byte, x link, now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for k, old := range l.open {
-		if now.After(old.till) {
-			delete(l.open, k)
-		}
-	}
-	if len(l.open) >= maxLinks {
-		return false
-	}
-	l.open[k] = x
-	return true
-}
-
-// take uses a link up.
-func (l *links) take(k [32]byte, now time.Time) (link, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	x, ok := l.open[k]
-	delete(l.open, k)
-	return x, ok && !now.After(x.till)
 }
 
 // Link makes a link that signs somebody in once, within two minutes: for those whom the admin socket knows. name goes into the
@@ -60,7 +27,7 @@ func (l *links) take(k [32]byte, now time.Time) (link, bool) {
 func (c *Console) Link(name string, role Role) (string, error) {
 	code := secret()
 	now := time.Now()
-	if !c.links.add(keyOf(code), link{name, []Role{role}, now.Add(linkLife)}, now) {
+	if !c.links.add(keyOf(code), link{name, []Role{role}}, now.Add(linkLife), now) {
 		return "", contractor.Errorf(contractor.CodeTooMany, "%d links wait to be opened; open one of them, or wait two minutes", maxLinks)
 	}
 	u := *c.base
