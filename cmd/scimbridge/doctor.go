@@ -146,7 +146,7 @@ func localChecks(ctx context.Context, cfg *config.Config) []entra.Check {
 		}
 		checks = append(checks, entra.Check{Area: "database", Name: cfg.Database, Level: entra.CheckOK, Found: fmt.Sprintf("%d people, %d engagements, a whole journal of %d events", stats.People, stats.Engagements, count)})
 		if stats.Held > 0 {
-			checks = append(checks, entra.Check{Area: "people", Level: entra.CheckWarn, Found: count2(stats.Held, "person waits", "people wait"), Action: "see scimbridge contractor list --held"})
+			checks = append(checks, entra.Check{Area: "people", Level: entra.CheckWarn, Found: countOf(stats.Held, "person waits", "people wait"), Action: "see scimbridge contractor list --held"})
 		}
 		return nil
 	})
@@ -166,11 +166,4 @@ func localChecks(ctx context.Context, cfg *config.Config) []entra.Check {
 		checks = append(checks, doorCertificate(cfg.TLS.CertFile.Path(), time.Now()))
 	}
 	return append(checks, quotaCheck(ctx, cfg))
-}
-
-func count2(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

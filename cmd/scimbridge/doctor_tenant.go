@@ -65,7 +65,7 @@ func sponsorChecks(ctx context.Context, cfg *config.Config, graph *entra.Client)
 			disabled, orphans = disabled+1, orphans+guests[id]
 		}
 	}
-	c.Found = count2(len(ids), "sponsor of open guests", "sponsors of open guests")
+	c.Found = countOf(len(ids), "sponsor of open guests", "sponsors of open guests")
 	if len(ids) > maxSponsorChecks {
 		c.Found += fmt.Sprintf(", of whom the %d with most guests were looked up", maxSponsorChecks)
 	}
@@ -75,7 +75,7 @@ func sponsorChecks(ctx context.Context, cfg *config.Config, graph *entra.Client)
 		return []entra.Check{c}
 	}
 	c.Level = entra.CheckWarn
-	c.Found += fmt.Sprintf(": %d not in the tenant any more, %d disabled; %s without anybody who answers", gone, disabled, count2(orphans, "guest is", "guests are"))
+	c.Found += fmt.Sprintf(": %d not in the tenant any more, %d disabled; %s without anybody who answers", gone, disabled, countOf(orphans, "guest is", "guests are"))
 	c.Action = "see scimbridge report review; with notify: in the configuration the manager or defaults.sponsor.fallback takes over by itself"
 	return []entra.Check{c}
 }
@@ -142,7 +142,7 @@ func strengthCheck(policies []contractor.CAPolicy, locations []contractor.NamedL
 
 // planCheck tells how the policies that the mapping declares stand in the tenant.
 func planCheck(plan policy.Result) entra.Check {
-	c := entra.Check{Area: "conditional access", Name: "ours", Level: entra.CheckOK, Found: count2(len(plan.Policies), "declared policy stands", "declared policies stand") + " as declared"}
+	c := entra.Check{Area: "conditional access", Name: "ours", Level: entra.CheckOK, Found: countOf(len(plan.Policies), "declared policy stands", "declared policies stand") + " as declared"}
 	drift, watched := 0, 0
 	for _, s := range plan.Policies {
 		if s.Drift != "" {
@@ -154,11 +154,11 @@ func planCheck(plan policy.Result) entra.Check {
 	}
 	switch {
 	case len(plan.Refusals) > 0:
-		c.Level, c.Found, c.Action = entra.CheckFail, count2(len(plan.Refusals), "declared policy or part of one", "declared policies or parts of them")+" would lock people out and is refused", "see scimbridge policy plan"
+		c.Level, c.Found, c.Action = entra.CheckFail, countOf(len(plan.Refusals), "declared policy or part of one", "declared policies or parts of them")+" would lock people out and is refused", "see scimbridge policy plan"
 	case drift > 0:
-		c.Level, c.Found, c.Action = entra.CheckWarn, count2(drift, "of our policies was", "of our policies were")+" changed by somebody else", "see scimbridge policy plan; scimbridge policy apply undoes it"
+		c.Level, c.Found, c.Action = entra.CheckWarn, countOf(drift, "of our policies was", "of our policies were")+" changed by somebody else", "see scimbridge policy plan; scimbridge policy apply undoes it"
 	case len(plan.Changes) > 0:
-		c.Level, c.Found, c.Action = entra.CheckWarn, count2(len(plan.Changes), "change waits", "changes wait"), "see scimbridge policy plan, then scimbridge policy apply"
+		c.Level, c.Found, c.Action = entra.CheckWarn, countOf(len(plan.Changes), "change waits", "changes wait"), "see scimbridge policy plan, then scimbridge policy apply"
 	case watched > 0:
 		c.Found += fmt.Sprintf("; %d in report-only", watched)
 	}
@@ -176,13 +176,13 @@ func quotaCheck(ctx context.Context, cfg *config.Config) entra.Check {
 	case err != nil:
 		c.Level, c.Found, c.Action = entra.CheckWarn, "the daemon's use of the quota cannot be read", err.Error()
 	case q.OldestWait > 60:
-		c.Level, c.Found = entra.CheckWarn, fmt.Sprintf("%d of %d writes used in 150 s; %s, the oldest for %.0f s", q.Used, q.Allowed, count2(q.Waiting, "call waits", "calls wait"), q.OldestWait)
+		c.Level, c.Found = entra.CheckWarn, fmt.Sprintf("%d of %d writes used in 150 s; %s, the oldest for %.0f s", q.Used, q.Allowed, countOf(q.Waiting, "call waits", "calls wait"), q.OldestWait)
 		c.Action = "nothing, if many contracts begin or end today: doors are shut first; else look at what the feeds send (scimbridge status)"
 	case q.Allowed < q.Documented:
 		c.Level, c.Found = entra.CheckWarn, fmt.Sprintf("%d of %d writes used in 150 s; Entra's answers have brought the limit down from %d", q.Used, q.Allowed, q.Documented)
 		c.Action = "see whether another program uses the same application"
 	default:
-		c.Found = fmt.Sprintf("%d of %d writes used in 150 s, %s", q.Used, q.Allowed, count2(q.Waiting, "call waits", "calls wait"))
+		c.Found = fmt.Sprintf("%d of %d writes used in 150 s, %s", q.Used, q.Allowed, countOf(q.Waiting, "call waits", "calls wait"))
 	}
 	return c
 }

@@ -218,19 +218,8 @@ func (s *Store) EndsPerDay(ctx context.Context, from, to time.Time) (list []cont
 // Sponsors lists the sponsors of people, by their Entra object ids, behind after; at most limit.
 func (s *Store) Sponsors(ctx context.Context, after string, limit int) (list []string, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT DISTINCT sponsor_id FROM persons WHERE sponsor_id <> '' AND sponsor_id > ? ORDER BY sponsor_id LIMIT ?`, after, limit)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			list = append(list, id)
-		}
-		return rows.Err()
+		list, err = c.texts(ctx, `SELECT DISTINCT sponsor_id FROM persons WHERE sponsor_id <> '' AND sponsor_id > ? ORDER BY sponsor_id LIMIT ?`, after, limit)
+		return err
 	})
 	return list, failure("list sponsors", err)
 }

@@ -46,20 +46,9 @@ func (s *Store) QueueNotices(ctx context.Context, list []contractor.SponsorNotic
 // most limit.
 func (s *Store) NoticesWaiting(ctx context.Context, day string, limit int) (sponsors []string, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT DISTINCT sponsor FROM notices n WHERE mail IS NULL
+		sponsors, err = c.texts(ctx, `SELECT DISTINCT sponsor FROM notices n WHERE mail IS NULL
 			AND NOT EXISTS (SELECT 1 FROM mails m WHERE m.sponsor = n.sponsor AND m.day = ?) ORDER BY sponsor LIMIT ?`, day, limit)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			var id string
-			if err := rows.Scan(&id); err != nil {
-				return err
-			}
-			sponsors = append(sponsors, id)
-		}
-		return rows.Err()
+		return err
 	})
 	return sponsors, failure("list waiting notices", err)
 }
