@@ -15,6 +15,7 @@ import (
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"go.opentelemetry.io/otel/trace"
 
 	"scimbridge/internal/config"
 	"scimbridge/internal/console"
@@ -44,6 +45,7 @@ type daemon struct {
 	pace    *lifecycle.Pace
 	mapping live
 	metrics *metrics
+	tracing *tracing         // nil: not configured
 	keys    *keyring         // nil without TLS
 	console *console.Console // nil: not configured
 
@@ -70,6 +72,9 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 		}
 	}()
 	if d.sockets, err = inheritListeners(); err != nil {
+		return nil, err
+	}
+	if err := d.startTracing(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.openStore(ctx); err != nil {
@@ -100,7 +105,7 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err := d.sockets.rest(); err != nil {
 		return nil, err
 	}
-	o.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
+	d.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
 	return d, nil
 }
 
@@ -120,7 +125,7 @@ func (d *daemon) openStore(ctx context.Context) error {
 }
 
 func (d *daemon) openGraph(o options) error {
-	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) })
+	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) }, d.tracing.tracer("entra"))
 	if err != nil {
 		return err
 	}
@@ -135,7 +140,7 @@ func openGraphOnce(cfg *config.Config, io streams) (*entra.Client, error) {
 	if err != nil {
 		return nil, setupError(err)
 	}
-	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) })
+	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) }, nil)
 	return graph, err
 }
 
@@ -147,7 +152,7 @@ func breakGlass(m *mapper.Mapping) []string {
 	return nil
 }
 
-func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string) (graph *entra.Client, closeIdle func(), err error) {
+func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string, tracer trace.Tracer) (graph *entra.Client, closeIdle func(), err error) {
 	e := cfg.Entra
 	transport, err := entra.NewTransport(e.CAFile)
 	if err != nil {
@@ -163,7 +168,7 @@ func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), un
 	}
 	graph, err = entra.New(entra.Config{
 		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: log,
-		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall, BreakGlass: untouchable,
+		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall, BreakGlass: untouchable, Tracer: tracer,
 	})
 	if err != nil {
 		return nil, nil, setupError(err)
@@ -177,7 +182,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 		Rules:   func() lifecycle.Rules { return d.mapping.get() },
 		Former:  newFormer(d.store).rules,
 		Workers: o.config.Workers, Settle: o.config.Patience.Settle, InviteWindow: o.config.Patience.InviteWindow, NativeGrace: o.config.Patience.NativeGrace,
-		Skew: d.graph.ClockSkew,
+		Skew: d.graph.ClockSkew, Tracer: d.tracing.tracer("lifecycle"),
 	})
 	if err != nil {
 		return err
@@ -234,7 +239,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		_ = l.Close()
 		return err
 	}
-	handler, err := d.startSponsors(ctx, d.metrics.scim(door.Handler()))
+	handler, err := d.startSponsors(ctx, d.tracing.scim(d.metrics.scim(door.Handler())))
 	if err != nil {
 		_ = l.Close()
 		return err

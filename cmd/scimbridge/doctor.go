@@ -98,7 +98,7 @@ func graphChecks(ctx context.Context, cfg *config.Config, m *mapper.Mapping, io 
 	if err != nil {
 		return []entra.Check{{Area: "token", Level: entra.CheckFail, Found: err.Error(), Action: "mend entra.credential in the configuration"}}
 	}
-	graph, closeIdle, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) })
+	graph, closeIdle, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) }, nil)
 	if err != nil {
 		return []entra.Check{{Area: "token", Level: entra.CheckFail, Found: err.Error(), Action: "mend the section entra in the configuration"}}
 	}

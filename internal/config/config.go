@@ -78,6 +78,9 @@ type Config struct {
 
 	// Console is the web page for admins and auditors. Optional; without it there is none.
 	Console *Console `yaml:"console"`
+
+	// Tracing sends OpenTelemetry traces. Optional; without it none are made.
+	Tracing *Tracing `yaml:"tracing"`
 }
 
 // Patience is how long the loop waits for Entra to show what it was told. The defaults suit the real service; an emulator
@@ -232,6 +235,9 @@ func (c *Config) resolve(folder string) {
 		if p != nil {
 			files = append(files, p.resolve(folder)...)
 		}
+	}
+	if c.Tracing != nil {
+		files = append(files, &c.Tracing.HeadersFile)
 	}
 	if c.TLS != nil {
 		files = append(files, &c.TLS.CertFile, &c.TLS.KeyFile)

@@ -77,6 +77,9 @@ func (v *validator) config(c *Config) {
 	if c.Console != nil {
 		v.console(c, c.Console)
 	}
+	if c.Tracing != nil {
+		v.tracing(c.Tracing)
+	}
 	if c.ShutdownTimeout < minShutdown || c.ShutdownTimeout > maxShutdown {
 		v.add(at("shutdown_timeout"), "%v is out of range; write from 1s to 5m", c.ShutdownTimeout)
 	}

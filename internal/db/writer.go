@@ -299,10 +299,12 @@ func (w *writer) dropConn() error {
 
 // write runs fn in the writer.
 func (s *Store) write(ctx context.Context, what string, fn func(*tx) error) error {
-	return failure(what, s.w.do(ctx, fn))
+	ctx, end := traced(ctx, what)
+	return end(failure(what, s.w.do(ctx, fn)))
 }
 
 // writeRepeatable runs fn in the writer, perhaps more than once; see doRepeatable.
 func (s *Store) writeRepeatable(ctx context.Context, what string, fn func(*tx) error) error {
-	return failure(what, s.w.doRepeatable(ctx, fn))
+	ctx, end := traced(ctx, what)
+	return end(failure(what, s.w.doRepeatable(ctx, fn)))
 }

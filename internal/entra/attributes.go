@@ -106,7 +106,7 @@ func (c *Client) UpdateGuest(ctx context.Context, id string, attributes map[stri
 		return second, nil
 	case status(err) == http.StatusForbidden && len(body) > 0:
 		c.leaveDenied.Store(time.Now().Add(leaveDeniedFor).UnixNano())
-		c.log.Warn("the leave date of guests is not written: the application needs User-LifeCycleInfo.ReadWrite.All; grant it, or take employeeLeaveDateTime out of the mapping", "error", err)
+		c.log.WarnContext(ctx, "the leave date of guests is not written: the application needs User-LifeCycleInfo.ReadWrite.All; grant it, or take employeeLeaveDateTime out of the mapping", "error", err)
 		return r, nil
 	case err != nil:
 		return contractor.Receipt{}, err

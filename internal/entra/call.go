@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	abs "github.com/microsoft/kiota-abstractions-go"
 	"github.com/microsoftgraph/msgraph-sdk-go/models/odataerrors"
+	"go.opentelemetry.io/otel/trace"
 
 	"scimbridge/internal/contractor"
 )
@@ -89,6 +90,16 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 // do sends a call, repeats it where that is provably safe and short, and decodes a success into out (nil: not needed).
 // Errors are *contractor.Failure, or ctx's own.
 func (c *Client) do(ctx context.Context, k *call, out any) (*exchange, error) {
+	if c.tracer == nil {
+		return c.repeat(ctx, k, out)
+	}
+	ctx, span := c.tracer.Start(ctx, "Graph "+k.op, trace.WithSpanKind(trace.SpanKindClient))
+	ex, err := c.repeat(ctx, k, out)
+	endSpan(span, k, ex, err)
+	return ex, err
+}
+
+func (c *Client) repeat(ctx context.Context, k *call, out any) (*exchange, error) {
 	var body []byte
 	if k.body != nil {
 		var err error
@@ -99,7 +110,7 @@ func (c *Client) do(ctx context.Context, k *call, out any) (*exchange, error) {
 	refreshed, doubt := false, false
 	for try := 1; ; try++ {
 		ex, err := c.attempt(ctx, k, body)
-		ex.doubt = doubt
+		ex.doubt, ex.tries = doubt, try
 		if err == nil && out != nil {
 			err = decode(ex, out)
 		}
@@ -119,7 +130,7 @@ func (c *Client) do(ctx context.Context, k *call, out any) (*exchange, error) {
 			return ex, f
 		}
 		doubt = doubt || f.Verdict == contractor.VerdictRetry && !ex.unsent()
-		c.log.Debug("sending again", "op", k.op, "try", try, "status", f.Status, "code", f.Code, "client_request_id", f.ClientRequestID)
+		c.log.DebugContext(ctx, "sending again", "op", k.op, "try", try, "status", f.Status, "code", f.Code, "client_request_id", f.ClientRequestID)
 		if err := sleep(ctx, wait); err != nil {
 			return ex, err
 		}

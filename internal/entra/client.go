@@ -15,6 +15,7 @@ import (
 	khttp "github.com/microsoft/kiota-http-go"
 	jsonserialization "github.com/microsoft/kiota-serialization-json-go"
 	core "github.com/microsoftgraph/msgraph-sdk-go-core"
+	"go.opentelemetry.io/otel/trace"
 
 	"scimbridge/internal/contractor"
 )
@@ -48,6 +49,8 @@ type Config struct {
 	InitialDomain string
 	// OnCall, if not nil, is told about every request, from the goroutine that made it. It must not block.
 	OnCall func(Call)
+	// Tracer makes a span of each call. Nil: none.
+	Tracer trace.Tracer
 }
 
 const (
@@ -74,6 +77,7 @@ type Client struct {
 	clock    serverClock
 	log      *slog.Logger
 	onCall   func(Call)
+	tracer   trace.Tracer // nil: calls are not traced
 
 	inviteWindow  time.Duration
 	inviteSettle  time.Duration
@@ -138,7 +142,7 @@ func New(c Config) (*Client, error) {
 	}
 	log := c.Logger.With("component", "entra")
 	client := &Client{
-		graphURL: strings.TrimRight(c.GraphURL, "/"), origin: origin, log: log, onCall: c.OnCall,
+		graphURL: strings.TrimRight(c.GraphURL, "/"), origin: origin, log: log, onCall: c.OnCall, tracer: c.Tracer,
 		auth:         &authenticator{credential: c.Credential, scope: c.Scope, origin: origin, log: log},
 		budget:       newBudget(c.Limits),
 		deleted:      deletedIndex{turn: make(chan struct{}, 1)},

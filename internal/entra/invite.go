@@ -60,7 +60,7 @@ func (c *Client) Invite(ctx context.Context, in contractor.Invitation) (contract
 		body.Sponsors = nil
 		if r, err = c.invite(ctx, body); err == nil && !r.AlreadySo {
 			if _, err := c.SetSponsors(ctx, r.Handle, in.SponsorIDs); err != nil {
-				c.log.Warn("the guest was invited, but its sponsors were not set", "guest", r.Handle, "error", err)
+				c.log.WarnContext(ctx, "the guest was invited, but its sponsors were not set", "guest", r.Handle, "error", err)
 			}
 		}
 	}

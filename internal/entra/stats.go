@@ -91,7 +91,7 @@ func (c *Client) report(ctx context.Context, k *call, ex *exchange, t ticket) {
 	if c.onCall != nil {
 		c.onCall(Call{Op: k.op, Method: k.method, Status: ex.status, Priority: t.priority, Waited: t.waited, Took: took, Write: k.cost.lane == laneWrite})
 	}
-	c.log.Debug("graph", "op", k.op, "method", k.method, "status", ex.status, "took", took, "waited", t.waited,
+	c.log.DebugContext(ctx, "graph", "op", k.op, "method", k.method, "status", ex.status, "took", took, "waited", t.waited,
 		"client_request_id", ex.id, "request_id", header(ex, "request-id"), "ags", header(ex, "x-ms-ags-diagnostic"))
 }
 

@@ -39,6 +39,7 @@ type exchange struct {
 	body   []byte // as sent
 	bearer string // Authorization as sent
 
+	tries int  // of the call, this one included
 	doubt bool // an earlier attempt of the same call may have taken effect
 
 	status int // 0: no answer

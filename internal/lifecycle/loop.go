@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"k8s.io/client-go/util/workqueue"
 
 	"scimbridge/internal/contractor"
@@ -54,6 +55,8 @@ type Config struct {
 	Skew func() (ahead time.Duration, known bool)
 	// MaxSkew is the disagreement of clocks from which time-driven removals wait. Default 5 min.
 	MaxSkew time.Duration
+	// Tracer makes a span of each pass. Nil: none.
+	Tracer trace.Tracer
 }
 
 // Loop keeps the tenant in agreement with the records. Build it with New, start it with Run.
@@ -182,14 +185,16 @@ func (l *Loop) work(ctx context.Context) {
 
 // one runs a pass and deals with what is not the person's fault.
 func (l *Loop) one(ctx context.Context, id string) {
+	ctx, end := l.traced(ctx, id)
 	_, err := l.Reconcile(ctx, id)
 	l.passes.Add(1)
+	defer end(err)
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case errors.Is(err, contractor.ErrStale):
-		l.Logger.Warn("another pass recorded an outcome first; is a second daemon running on this database?", "person", id)
+		l.Logger.WarnContext(ctx, "another pass recorded an outcome first; is a second daemon running on this database?", "person", id)
 	default:
-		l.Logger.Error("a pass could not be recorded; trying again in a second", "person", id, "error", err)
+		l.Logger.ErrorContext(ctx, "a pass could not be recorded; trying again in a second", "person", id, "error", err)
 		// The person is still due: without this pause the worker would spin on a broken store.
 		select {
 		case <-ctx.Done():

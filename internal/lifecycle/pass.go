@@ -274,6 +274,7 @@ func (ps *pass) finish(ctx context.Context) (time.Time, error) {
 	p.LastError, p.Held = lastError, ps.held
 	p.NextAt = ps.next()
 	p.Urgent = ps.urgentAt(p.NextAt)
+	ps.tell(ctx)
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()

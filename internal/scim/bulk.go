@@ -159,7 +159,7 @@ func (run *bulkRun) visit(i int) {
 		op.status, op.response = e.Status, errorBody(e)
 		run.errors++
 		if e.Status >= http.StatusInternalServerError {
-			run.door.log.Error("an operation of a Bulk request failed", "method", op.method, "error", op.err)
+			run.door.log.ErrorContext(run.context(), "an operation of a Bulk request failed", "method", op.method, "error", op.err)
 		}
 	}
 }

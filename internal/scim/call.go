@@ -72,6 +72,7 @@ func (d *Door) vendor(h func(*call) error) echo.HandlerFunc {
 		if err := k.signIn(); err != nil {
 			return err
 		}
+		traceVendor(ctx, k.vendor.Name)
 		gate := d.gates.of(k.vendor, d.users)
 		if err := gate.enter(k.now); err != nil {
 			return err
@@ -151,7 +152,7 @@ const refusedBody = 2 * time.Second
 // fail answers every error of the door, and logs what only the operator may see.
 func (d *Door) fail(err error, c echo.Context) {
 	if c.Response().Committed {
-		d.log.Warn("the answer could not be sent", "error", err)
+		d.log.WarnContext(c.Request().Context(), "the answer could not be sent", "error", err)
 		return
 	}
 	e := toSCIM(err)
@@ -168,11 +169,11 @@ func (d *Door) fail(err error, c echo.Context) {
 	if e.Status >= http.StatusInternalServerError && e.Status != http.StatusNotImplemented && !gone {
 		id := uuid.NewString()
 		h.Set(echo.HeaderXRequestID, id)
-		d.log.Error("a request failed", "status", e.Status, "method", c.Request().Method, "route", c.Path(), "request_id", id, "error", err)
+		d.log.ErrorContext(c.Request().Context(), "a request failed", "status", e.Status, "method", c.Request().Method, "route", c.Path(), "request_id", id, "error", err)
 	}
 	k := &call{Context: c, door: d}
 	if err := k.sendError(e); err != nil {
-		d.log.Warn("the answer could not be sent", "error", err)
+		d.log.WarnContext(c.Request().Context(), "the answer could not be sent", "error", err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (d *Door) routes() *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = d.fail
 	e.Pre(trimSlash)
-	e.Use(survive)
+	e.Use(traced, survive)
 	g := e.Group(Base)
 	read := func(path string, h echo.HandlerFunc) { // HEAD is GET without its body, which the server leaves out
 		g.GET(path, h)

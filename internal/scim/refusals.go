@@ -84,13 +84,13 @@ func (d *Door) refused(k *call, vendor string, why *contractor.Error) {
 	if !yes {
 		return
 	}
-	d.log.Warn("a sign-in was refused", "vendor", vendor, "reason", why.Message, "cause", why.Cause, "skipped", skipped)
+	d.log.WarnContext(k.context(), "a sign-in was refused", "vendor", vendor, "reason", why.Message, "cause", why.Cause, "skipped", skipped)
 	ev := audit.Event{
 		Time: k.now, Kind: "client.refused", Actor: audit.Actor{Kind: audit.ActorVendor, Name: vendor}, Outcome: audit.Failed, Reason: why.Message, Vendor: vendor,
 	}
 	ev.Detail, _ = json.Marshal(map[string]any{"method": k.Request().Method, "skipped": skipped})
 	ev.Personal, _ = json.Marshal(map[string]string{"address": remote})
 	if err := d.store.Refused(k.context(), ev); err != nil {
-		d.log.Error("a refused sign-in could not be journaled", "error", err)
+		d.log.ErrorContext(k.context(), "a refused sign-in could not be journaled", "error", err)
 	}
 }
