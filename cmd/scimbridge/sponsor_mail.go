@@ -112,7 +112,7 @@ func (d *daemon) newNotifier(n *config.Notify) (*notify.Notifier, error) {
 	}
 	return notify.New(notify.Config{
 		Store: d.store, Directory: d.graph, Sender: sender, Rules: func() notify.Rules { return d.mapping.get() }, Templates: templates,
-		Logger: d.log.With("component", "notify"), Key: []byte(key.Reveal()), LinkBase: base, LinkLife: n.LinkLife, Wake: d.loop.Wake,
+		Logger: d.log.With("component", "notify"), Key: []byte(key.Reveal()), LinkBase: base, LinkLife: n.LinkLife, Wake: d.loop.Wake, ClockDoubt: d.loop.ClockDoubt,
 		At: n.AtTime(), Zone: zone, Language: n.Language,
 	})
 }

@@ -60,7 +60,15 @@ type EndRequest struct {
 	Vendor     Guard         // the vendor's bounds
 	Overall    Guard         // over all vendors
 	Undecided  time.Duration // how long a hold waits for a decision before it is approved
+	Clock      ClockDoubt
 }
+
+// ClockDoubt is how far this machine's clock may be wrong; zero: it is right as far as is known. While it is doubted no hold
+// expires into a decision, and a guard's window reaches as much further back.
+type ClockDoubt time.Duration
+
+// Over reports whether an instant has come for certain. A zero instant never comes.
+func (d ClockDoubt) Over(t, now time.Time) bool { return d == 0 && !t.IsZero() && !now.Before(t) }
 
 // Loss is what an edit of the mapping takes from one person of what one vendor's engagements gave it: the guard's unit.
 type Loss struct {
@@ -81,6 +89,7 @@ type RemovalRequest struct {
 	Bounds    Guard // the vendor's
 	Overall   Guard // over all vendors
 	Undecided time.Duration
+	Clock     ClockDoubt
 }
 
 // Defaults of a guard.

@@ -12,4 +12,5 @@ type MoveRequest struct {
 	Limit      Span
 	Far        bool          // the vendor's last change alone is further than Limit; else only what was held before makes it so
 	Undecided  time.Duration // how long a hold waits before the former end stays
+	Clock      ClockDoubt
 }

@@ -89,6 +89,7 @@ type Mail struct {
 	Day      string // of the digest, YYYY-MM-DD
 	Created  time.Time
 	Attempts int
+	Sending  bool // its sending was announced, and nothing says what became of it
 }
 
 // Link is what a sponsor's one-time link stands for. The link itself is stored nowhere, only its hash.

@@ -19,13 +19,13 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 	err = s.write(ctx, "ask the guard", func(t *tx) error {
 		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, contractor.HoldMassEnd, e.EndSetAt.UnixMicro())
 		switch {
-		case err == nil && h.State == contractor.HoldOpen && !h.Expires.IsZero() && !r.Now.Before(h.Expires):
+		case err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now):
 			actor := audit.Actor{Kind: audit.ActorClock}
 			return t.decide(&h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall, wave{ends: 1})
+		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall, wave{ends: 1, clock: r.Clock})
 		if err != nil {
 			return err
 		}
@@ -44,8 +44,9 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 
 // wave is how many changes the guard is asked about at once. live: whom they concern counts as live still.
 type wave struct {
-	ends int
-	live bool
+	ends  int
+	live  bool
+	clock contractor.ClockDoubt
 }
 
 // guardWhy says which bound more changes of the kind would break, "" for none; what names such changes.
@@ -65,7 +66,7 @@ func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Ti
 		}
 		var ends, live int
 		err := t.row(`SELECT count(*) FROM holds WHERE kind = ?3 AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)`,
-			[]any{now.Add(-window).UnixMicro(), scope.vendor, string(kind)}, &ends)
+			[]any{now.Add(-window - time.Duration(more.clock)).UnixMicro(), scope.vendor, string(kind)}, &ends)
 		if err != nil {
 			return "", err
 		}

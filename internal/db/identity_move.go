@@ -18,7 +18,7 @@ func (s *Store) AdmitMove(ctx context.Context, r contractor.MoveRequest) (h cont
 	err = s.write(ctx, "ask about a moved end", func(t *tx) error {
 		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, string(contractor.HoldDateMove), e.EndSetAt.UnixMicro())
 		switch {
-		case err == nil && h.State == contractor.HoldOpen && !r.Now.Before(h.Expires):
+		case err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now):
 			actor := audit.Actor{Kind: audit.ActorClock}
 			return t.decide(&h, contractor.HoldCancelled, actor, "nobody decided in time: the former end stays in force")
 		case !errors.Is(err, sql.ErrNoRows):

@@ -135,7 +135,7 @@ func mailDetail(id, sponsor string) json.RawMessage {
 // the window and never answered.
 func (s *Store) MailsDue(ctx context.Context, now time.Time, limit int) (list []contractor.Mail, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT id, sponsor, day, created, attempts FROM mails WHERE next_at IS NOT NULL AND next_at <= ? ORDER BY next_at, seq LIMIT ?`, now.UnixMicro(), limit)
+		rows, err := c.query(ctx, `SELECT id, sponsor, day, created, attempts, state = 'sending' FROM mails WHERE next_at IS NOT NULL AND next_at <= ? ORDER BY next_at, seq LIMIT ?`, now.UnixMicro(), limit)
 		if err != nil {
 			return err
 		}
@@ -143,7 +143,7 @@ func (s *Store) MailsDue(ctx context.Context, now time.Time, limit int) (list []
 		for rows.Next() {
 			var m contractor.Mail
 			var created instant
-			if err := rows.Scan(&m.ID, &m.Sponsor, &m.Day, &created, &m.Attempts); err != nil {
+			if err := rows.Scan(&m.ID, &m.Sponsor, &m.Day, &created, &m.Attempts, &m.Sending); err != nil {
 				return err
 			}
 			m.Created = created.Time
@@ -248,6 +248,23 @@ func (s *Store) MailFailed(ctx context.Context, m contractor.Mail, next time.Tim
 		}
 		return t.append(&audit.Event{
 			Kind: "mail.failed", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Failed, Reason: why, Detail: mailDetail(m.ID, m.Sponsor),
+		})
+	})
+}
+
+// MailDoubtful gives up a mail of which it is not known whether it left: it is not sent again, and what it told waits for the sponsor's
+// next digest.
+func (s *Store) MailDoubtful(ctx context.Context, m contractor.Mail, why string) error {
+	return s.write(ctx, "give up a mail in doubt", func(t *tx) error {
+		n, err := t.changed(`UPDATE mails SET state = 'failed', next_at = NULL, error = ? WHERE id = ? AND state = 'sending'`, why, m.ID)
+		if err != nil || n == 0 {
+			return err
+		}
+		if _, err := t.exec(`UPDATE notices SET mail = NULL, link = NULL WHERE mail = (SELECT seq FROM mails WHERE id = ?)`, m.ID); err != nil {
+			return err
+		}
+		return t.append(&audit.Event{
+			Kind: "mail.doubtful", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Failed, Reason: why, Detail: mailDetail(m.ID, m.Sponsor),
 		})
 	})
 }

@@ -20,14 +20,14 @@ func (s *Store) AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (
 	err = s.write(ctx, "ask the guard about the mapping", func(t *tx) error {
 		h, err = t.removalHold(&r)
 		if errors.Is(err, sql.ErrNoRows) {
-			why, err := t.guardWhy(contractor.HoldMapping, r.Vendor, "people whom the mapping takes access from", r.Now, r.Bounds, r.Overall, wave{ends: 1})
+			why, err := t.guardWhy(contractor.HoldMapping, r.Vendor, "people whom the mapping takes access from", r.Now, r.Bounds, r.Overall, wave{ends: 1, clock: r.Clock})
 			if err != nil {
 				return err
 			}
 			h, err = t.openRemoval(&r, why)
 			return err
 		}
-		if err == nil && h.State == contractor.HoldOpen && !h.Expires.IsZero() && !r.Now.Before(h.Expires) {
+		if err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now) {
 			actor := audit.Actor{Kind: audit.ActorClock}
 			return t.decide(&h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
 		}

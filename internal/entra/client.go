@@ -92,6 +92,7 @@ type Client struct {
 	kinds    facts[string]       // sponsor's object id -> "users" or "groups"
 	assigned facts[time.Time]    // group and guest of PIM assignments of the last five minutes
 	buried   facts[time.Time]    // guests deleted by this client
+	contents facts[[]string]     // groups of access packages
 	asked    facts[time.Time]    // guest and package of requests sent lately
 	held     facts[[]membership] // memberships read a moment ago, for one use
 

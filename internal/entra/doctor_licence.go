@@ -120,7 +120,7 @@ func (x *examination) pack(ctx context.Context, e contractor.Entitlement) {
 		return
 	}
 	p := policies[i]
-	content, err := x.content(ctx, e.ID)
+	content, err := x.c.packageContent(ctx, e.ID)
 	if err != nil {
 		x.fail("package", e.Name, "what it holds cannot be read", err)
 		return
@@ -207,37 +207,10 @@ func (x *examination) billing(ctx context.Context, e contractor.Entitlement, p *
 	}
 }
 
-// packageContent is what matters of a package itself.
-type packageContent struct {
-	Catalog struct {
-		External *bool `json:"isExternallyVisible"`
-	} `json:"catalog"`
-	Scopes []packageRole `json:"resourceRoleScopes"`
-}
-
-type packageRole struct {
-	Scope packageScope `json:"scope"`
-}
-
-func (x *examination) content(ctx context.Context, id string) (*packageContent, error) {
-	k := governance("read package", http.MethodGet, "/accessPackages/"+seg(id), query("$expand", "catalog,resourceRoleScopes($expand=role,scope)"), nil)
-	k.needs = "EntitlementManagement.Read.All"
-	content := &packageContent{}
-	_, err := x.c.do(ctx, k, content)
-	return content, err
-}
-
-type packageScope struct {
-	OriginID     string `json:"originId"`
-	OriginSystem string `json:"originSystem"`
-}
-
-func (s *packageScope) role() bool { return strings.EqualFold(s.OriginSystem, "DirectoryRole") }
-
 // managedByPIM reports whether a package's group is one that PIM keeps: we use it so, or somebody has. Nothing in Graph v1.0
 // says that a group was onboarded, but each request leaves its trace for a month and a half.
 func (x *examination) managedByPIM(ctx context.Context, s *packageScope) bool {
-	if !strings.EqualFold(s.OriginSystem, "AadGroup") || !isGUID(s.OriginID) {
+	if !s.group() {
 		return false
 	}
 	for _, e := range x.d.Catalog {

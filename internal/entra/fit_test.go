@@ -25,6 +25,7 @@ type directory interface {
 	DeleteGuest(ctx context.Context, id string) (contractor.Receipt, error)
 	RestoreGuest(ctx context.Context, id string) (contractor.Receipt, error)
 	Access(ctx context.Context, id string, schedules, packages bool) (contractor.Access, error)
+	PackageGroups(ctx context.Context, packageID string) ([]string, error)
 	GroupCap(ctx context.Context, groupID string) (time.Duration, error)
 	AddMember(ctx context.Context, groupID, guestID string) (contractor.Receipt, error)
 	RemoveMember(ctx context.Context, groupID, guestID string) (contractor.Receipt, error)

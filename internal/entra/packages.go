@@ -350,3 +350,60 @@ func (p *packageAssignment) openAdd() bool {
 	}
 	return false
 }
+
+// contentTTL is how long the content of a package is believed: what is looked at twice, a minute apart, is read anew.
+const contentTTL = 45 * time.Second
+
+// PackageGroups lists the object ids of the groups that an access package holds, in small letters.
+func (c *Client) PackageGroups(ctx context.Context, packageID string) ([]string, error) {
+	if !isGUID(packageID) {
+		return nil, wrong("read package", "the id of the access package is not a GUID")
+	}
+	key := strings.ToLower(packageID)
+	if groups, known := c.contents.get(key); known {
+		return groups, nil
+	}
+	content, err := c.packageContent(ctx, packageID)
+	if err != nil {
+		return nil, err
+	}
+	groups := []string{}
+	for _, s := range content.Scopes {
+		if s.Scope.group() {
+			groups = append(groups, strings.ToLower(s.Scope.OriginID))
+		}
+	}
+	c.contents.put(key, groups, contentTTL)
+	return groups, nil
+}
+
+// packageContent is what matters of a package itself.
+type packageContent struct {
+	Catalog struct {
+		External *bool `json:"isExternallyVisible"`
+	} `json:"catalog"`
+	Scopes []packageRole `json:"resourceRoleScopes"`
+}
+
+type packageRole struct {
+	Scope packageScope `json:"scope"`
+}
+
+type packageScope struct {
+	OriginID     string `json:"originId"`
+	OriginSystem string `json:"originSystem"`
+}
+
+func (s *packageScope) role() bool { return strings.EqualFold(s.OriginSystem, "DirectoryRole") }
+
+func (s *packageScope) group() bool {
+	return strings.EqualFold(s.OriginSystem, "AadGroup") && isGUID(s.OriginID)
+}
+
+func (c *Client) packageContent(ctx context.Context, id string) (*packageContent, error) {
+	k := governance("read package", http.MethodGet, "/accessPackages/"+seg(id), query("$expand", "catalog,resourceRoleScopes($expand=role,scope)"), nil)
+	k.needs = "EntitlementManagement.Read.All"
+	content := &packageContent{}
+	_, err := c.do(ctx, k, content)
+	return content, err
+}

@@ -100,7 +100,7 @@ func (ps *pass) keepLosses(ctx context.Context) error {
 			own = v.Guard
 		}
 		h, err := ps.Store.AdmitRemoval(ctx, contractor.RemovalRequest{
-			Loss: l, Revision: ps.want.Revision, Now: ps.now, Bounds: own, Overall: rules.Guard(), Undecided: ps.Undecided,
+			Loss: l, Revision: ps.want.Revision, Now: ps.now, Bounds: own, Overall: rules.Guard(), Undecided: ps.Undecided, Clock: ps.clock,
 		})
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func (ps *pass) keepLosses(ctx context.Context) error {
 		case contractor.HoldOpen:
 			ps.keep(keeps[l.Vendor])
 			ps.hold("what the mapping takes away is held: " + h.Why + "; decide with scimbridge hold approve or hold cancel")
-			ps.looks = append(ps.looks, h.Expires)
+			ps.lookAtExpiry(h)
 		case contractor.HoldCancelled:
 			ps.keep(keeps[l.Vendor])
 		}

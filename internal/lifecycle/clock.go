@@ -33,21 +33,53 @@ func (j *jumpWatch) total() time.Duration {
 	return j.jumped
 }
 
-// clockDoubt says why this machine's clock must not end anything now, "" if it may (product rule 8). Entra's clock decides
+// ClockDoubt says why this machine's clock must not take anything away now, "" if it may.
+func (l *Loop) ClockDoubt() string {
+	_, why := l.doubtClock()
+	return why
+}
+
+// doubtClock says by how much and why this machine's clock must not end anything now, zero and "" if it may (product rule 8). Entra's clock decides
 // where it was heard; before that, a jump seen since the start does.
-func (l *Loop) clockDoubt() string {
+func (l *Loop) doubtClock() (off contractor.ClockDoubt, why string) {
 	if l.Skew != nil {
 		if ahead, known := l.Skew(); known {
 			if ahead.Abs() > l.MaxSkew {
-				return fmt.Sprintf("this machine's clock is %s off Entra's; set it right (chronyc tracking, timedatectl)", ahead.Round(time.Second))
+				return contractor.ClockDoubt(ahead.Abs()), fmt.Sprintf("this machine's clock is %s off Entra's; set it right (chronyc tracking, timedatectl)", ahead.Round(time.Second))
 			}
-			return ""
+			return 0, ""
 		}
 	}
 	if d := l.jump.total(); d.Abs() > l.MaxSkew {
-		return fmt.Sprintf("this machine's clock was moved by %s since the start; waiting until Entra's clock confirms it", d.Round(time.Second))
+		return contractor.ClockDoubt(d.Abs()), fmt.Sprintf("this machine's clock was moved by %s since the start; waiting until Entra's clock confirms it", d.Round(time.Second))
 	}
-	return ""
+	return 0, ""
+}
+
+// unheard is the doubt about a clock that Entra's has not confirmed lately: enough to let a hold wait, not an end. The pass reads the
+// guest and hears it.
+const unheard contractor.ClockDoubt = 1
+
+// askClock notes what is known of this machine's clock.
+func (ps *pass) askClock() {
+	ps.clock, ps.doubt = ps.doubtClock()
+	if ps.clock == 0 && ps.Skew != nil && ps.p.GuestID != "" && ps.p.Phase != contractor.PhaseGone {
+		if _, known := ps.Skew(); !known {
+			ps.clock = unheard
+		}
+	}
+}
+
+// lookAtExpiry notes when a hold that waits expires. While the clock is doubted it does not.
+func (ps *pass) lookAtExpiry(h contractor.Hold) {
+	if !h.Expires.After(ps.now) {
+		if ps.clock == unheard {
+			ps.lookIn(lookSoon)
+		}
+		ps.lookIn(time.Minute)
+		return
+	}
+	ps.looks = append(ps.looks, h.Expires)
 }
 
 // endedByVendor reports whether the vendor itself, not the clock, ended the engagement.

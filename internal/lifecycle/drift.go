@@ -384,7 +384,7 @@ func entraEnd(a *contractor.Access, key contractor.EntitlementKey) (end time.Tim
 
 // compareMembers takes out of the plan what is not to be granted again although it was taken away, and puts in the removal of
 // what was added.
-func (ps *pass) compareMembers(s *scene, steps []step) []step {
+func (ps *pass) compareMembers(ctx context.Context, s *scene, steps []step) []step {
 	if !ps.drift.loaded || ps.fresh || !ps.want.Open {
 		return steps
 	}
@@ -408,12 +408,12 @@ func (ps *pass) compareMembers(s *scene, steps []step) []step {
 		}
 		return !ps.deviates(contractor.DriftRemoved, object, "it was taken away by somebody else", true)
 	})
-	return append(ps.added(s), steps...)
+	return append(ps.added(ctx, s), steps...)
 }
 
-// added are the removals of memberships in groups of the catalog that nobody wants and that we did not give. A plain membership
-// of somebody with an access package may have come with the package, and is left alone.
-func (ps *pass) added(s *scene) (steps []step) {
+// added are the removals of memberships in groups of the catalog that nobody wants and that we did not give, nor an access package
+// that the guest has.
+func (ps *pass) added(ctx context.Context, s *scene) (steps []step) {
 	ours := map[contractor.EntitlementKey]bool{}
 	for _, h := range s.holdings {
 		ours[h.Entitlement.Key()] = true
@@ -425,10 +425,16 @@ func (ps *pass) added(s *scene) (steps []step) {
 	for _, g := range s.access.Groups {
 		key := contractor.EntitlementKey{Kind: contractor.KindGroup, ID: g.GroupID}
 		i := slices.IndexFunc(catalog, func(e contractor.Entitlement) bool { return e.Key() == key })
-		if i < 0 || ours[key] || g.Dynamic || len(s.access.Packages) > 0 && g.ScheduleID == "" {
+		if i < 0 || ours[key] || g.Dynamic {
 			continue
 		}
 		object := objectName(&contractor.Holding{Entitlement: catalog[i]})
+		if came, known := ps.withPackage(ctx, s, g); came || !known {
+			if !known { // neither found nor over
+				ps.drift.seen[driftKey(contractor.DriftAdded, object)] = true
+			}
+			continue
+		}
 		if !ps.deviates(contractor.DriftAdded, object, "somebody else put the guest into the group", false) {
 			continue
 		}
@@ -439,4 +445,23 @@ func (ps *pass) added(s *scene) (steps []step) {
 		steps = append(steps, step{op: opRemove, mechanism: mechanism, key: key, handle: g.ScheduleID, foreign: true, why: "somebody else put the guest into the group, and no rule does"})
 	}
 	return steps
+}
+
+// withPackage reports whether a membership came with an access package of the guest; known is false where what a package holds
+// cannot be read now.
+func (ps *pass) withPackage(ctx context.Context, s *scene, g contractor.GroupMembership) (came, known bool) {
+	if g.ScheduleID != "" {
+		return false, true
+	}
+	known = true
+	for _, p := range s.access.Packages {
+		groups, err := ps.Directory.PackageGroups(ctx, p.PackageID)
+		if err != nil {
+			known = false
+		}
+		if slices.ContainsFunc(groups, func(id string) bool { return strings.EqualFold(id, g.GroupID) }) {
+			return true, true
+		}
+	}
+	return false, known
 }

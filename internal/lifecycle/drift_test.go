@@ -16,6 +16,7 @@ import (
 	"scimbridge/internal/entra"
 	"scimbridge/internal/entra/emulator"
 	"scimbridge/internal/lifecycle"
+	"scimbridge/internal/mapper"
 )
 
 // watchDrift makes the watch as serve does.
@@ -125,6 +126,38 @@ func TestDrift(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAddedBesideAPackage: who holds an access package may have a group from it, and from somebody else. The one is no drift.
+func TestAddedBesideAPackage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, emulator.Config{Seed: 59}, withDrift("member_added: repair"))
+		defer func() { w.stopRun() }()
+		const groupDev, packMore, policyMore = "4d5e6f70-8192-4a3b-8c4d-5e6f708192a3", "5d5e6f70-8192-4a3b-8c4d-5e6f708192a3", "6d5e6f70-8192-4a3b-8c4d-5e6f708192a3"
+		_, err := w.tenant.AddGroup(emulator.GroupSeed{ID: groupDev, Name: "ext-dev"})
+		must(t, err)
+		_, _, err = w.tenant.AddAccessPackage(emulator.PackageSeed{ID: packMore, Name: "dev-more", PolicyID: policyMore, Groups: []string{groupDev}})
+		must(t, err)
+		m, problems := mapper.Parse("mapping.yaml", []byte(strings.NewReplacer(
+			"  groups:\n", "  groups:\n    ext-dev: {id: "+groupDev+", expiry: bridge}\n", packDev, packMore, policyDev, policyMore,
+		).Replace(withDrift("member_added: repair"))))
+		must(t, problems.Err())
+		w.mapping = m
+		id := w.push("acme", who{mail: "ada@acme.example", title: "Developer", end: time.Now().AddDate(0, 0, 60)})
+		w.pass(3 * 24 * time.Hour)
+		whole := []string{"ext-base", "ext-dev", "package delivered"}
+		if d := cmp.Diff(whole, w.holds("ada@acme.example")); d != "" || len(w.driftOf(id)) > 0 {
+			t.Fatalf("holds (-want +got):\n%s\ndrift %v\n%s", d, w.driftOf(id), w.tell())
+		}
+		must(t, w.tenant.DoAddMember(groupFin, w.guest("ada@acme.example").ID))
+		w.pass(2 * 24 * time.Hour)
+		if d := cmp.Diff(whole, w.holds("ada@acme.example")); d != "" {
+			t.Errorf("holds (-want +got):\n%s\n%s", d, w.tell())
+		}
+		if d := cmp.Diff([]string{"member_added repaired"}, w.driftOf(id)); d != "" {
+			t.Errorf("drift (-want +got):\n%s\n%s", d, w.tell())
+		}
+	})
 }
 
 // TestDriftIsFoundSoon: the delta queries find it within minutes, over restarts and lost marks; an admin lets it stand for a time,

@@ -42,7 +42,7 @@ func (ps *pass) grants(ctx context.Context) error {
 		return err
 	}
 	steps, waits := s.plan()
-	steps = ps.compareMembers(s, steps)
+	steps = ps.compareMembers(ctx, s, steps)
 	ps.problems, ps.looks = append(ps.problems, s.problems...), append(ps.looks, s.looks...)
 	for _, w := range waits {
 		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(w)))

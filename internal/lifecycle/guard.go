@@ -22,7 +22,7 @@ func (ps *pass) guard(ctx context.Context) error {
 			continue
 		}
 		h, err := ps.Store.AdmitEnd(ctx, contractor.EndRequest{
-			Engagement: e, Person: ps.p.ID, Now: ps.now, Vendor: v.Guard, Overall: rules.Guard(), Undecided: ps.Undecided,
+			Engagement: e, Person: ps.p.ID, Now: ps.now, Vendor: v.Guard, Overall: rules.Guard(), Undecided: ps.Undecided, Clock: ps.clock,
 		})
 		if err != nil {
 			return err
@@ -31,7 +31,7 @@ func (ps *pass) guard(ctx context.Context) error {
 		case contractor.HoldOpen:
 			e.KeptUntil = former
 			ps.hold("its end is held: " + h.Why + "; decide with scimbridge hold approve or hold cancel")
-			ps.looks = append(ps.looks, h.Expires)
+			ps.lookAtExpiry(h)
 		case contractor.HoldCancelled:
 			e.KeptUntil = former
 		}

@@ -173,3 +173,35 @@ func TestWrongClock(t *testing.T) {
 		}
 	})
 }
+
+// TestAHoldDoesNotExpireByAWrongClock: what a hold becomes when nobody decides waits for a clock that is right.
+func TestAHoldDoesNotExpireByAWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOf(t, emulator.Config{Seed: 31}, withGuard(worldMapping))
+		defer func() { w.stopRun() }()
+		var ids []string
+		for i := range 6 {
+			ids = append(ids, w.push("acme", who{mail: fmt.Sprintf("p%d@acme.example", i), end: time.Now().AddDate(0, 0, 60)}))
+		}
+		w.pass(5 * time.Minute)
+		for _, id := range ids {
+			w.patch(id, "active", false)
+		}
+		w.pass(6 * 24 * time.Hour)
+		w.tenant.SkewClock(-26 * time.Hour) // Entra says that it is the day before
+		w.pass(2 * 24 * time.Hour)
+		if n := w.enabled(); n != 3 {
+			t.Errorf("three ends were held, the clock is doubted, and %d have access\n%s", n, w.tell())
+		}
+		before := w.loop.Passes()
+		w.pass(time.Hour)
+		if n := w.loop.Passes() - before; n > 400 {
+			t.Errorf("%d passes in an hour of doubt", n)
+		}
+		w.tenant.SkewClock(0)
+		w.pass(10 * time.Minute)
+		if n := w.enabled(); n != 0 {
+			t.Errorf("the clock is right, and nobody has decided for a week: %d have access\n%s", n, w.tell())
+		}
+	})
+}

@@ -75,6 +75,7 @@ func (ps *pass) knownGuest(ctx context.Context) (bool, error) {
 		return ps.lostGuest(ctx, g)
 	}
 	ps.p.MissingAt = time.Time{}
+	ps.removals.done(ps.p.GuestID, restoration)
 	if ps.p.Phase == contractor.PhaseGone { // somebody restored it, or our restore was not recorded
 		ps.p.Phase = contractor.PhaseClosed
 	}
@@ -105,10 +106,14 @@ func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error
 		return false, nil
 	}
 	if g != nil {
+		if waits := ps.restoring(); waits {
+			return false, nil
+		}
 		r, err := ps.Directory.RestoreGuest(ctx, p.GuestID)
 		if err != nil {
 			return false, err
 		}
+		ps.removals.note(p.GuestID, restoration, ps.now)
 		// Restoring brings the memberships of old back: the holdings stay as they are and are compared next.
 		p.Phase, p.GoneAt, p.DeletingAt, p.AttributesHash = contractor.PhaseClosed, time.Time{}, time.Time{}, ""
 		p.EmptyAt = time.Time{}

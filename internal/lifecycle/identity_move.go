@@ -28,7 +28,7 @@ func (ps *pass) moves(ctx context.Context) error {
 			continue
 		}
 		h, err := ps.Store.AdmitMove(ctx, contractor.MoveRequest{
-			Engagement: e, Person: ps.p.ID, Now: ps.now, Former: former, End: end, Limit: v.MaxMove, Far: far, Undecided: ps.Undecided,
+			Engagement: e, Person: ps.p.ID, Now: ps.now, Former: former, End: end, Limit: v.MaxMove, Far: far, Undecided: ps.Undecided, Clock: ps.clock,
 		})
 		if err != nil {
 			return err
@@ -37,7 +37,7 @@ func (ps *pass) moves(ctx context.Context) error {
 		case contractor.HoldOpen:
 			e.KeptUntil = former
 			ps.hold(h.Why + "; until somebody decides the former end holds; decide with scimbridge hold approve or hold cancel")
-			ps.looks = append(ps.looks, h.Expires)
+			ps.lookAtExpiry(h)
 		case contractor.HoldCancelled:
 			e.KeptUntil = former
 		}

@@ -24,6 +24,7 @@ type pass struct {
 	access contractor.Access // as read in this pass
 	fresh  bool              // the guest was invited in this pass: it holds nothing, and reads may not find it yet
 
+	clock    contractor.ClockDoubt
 	doubt    string      // why the clock must not end anything now
 	looks    []time.Time // when to look again, besides what the mapping says
 	problems []string    // what a person must see to; no personal data
@@ -48,7 +49,8 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if p.NextAt.IsZero() || p.NextAt.After(now) {
 		return p.NextAt, nil // offered twice: not due any more
 	}
-	ps := &pass{Loop: l, now: now, p: p, doubt: l.clockDoubt()}
+	ps := &pass{Loop: l, now: now, p: p}
+	ps.askClock()
 	if err := ps.guard(ctx); err != nil {
 		return p.NextAt, err
 	}
@@ -119,7 +121,7 @@ func (ps *pass) run(ctx context.Context) error {
 	if err != nil || !here {
 		return err
 	}
-	ps.doubt = ps.clockDoubt() // Entra has just been heard: its clock is known now
+	ps.askClock() // Entra has just been heard: its clock is known now
 	if ps.guest.Type != "Guest" || ps.guest.Privileged {
 		ps.hold("the account became a member or holds a directory role; scimbridge does not touch such accounts: take the role away, or release the person")
 		ps.lookIn(time.Hour)

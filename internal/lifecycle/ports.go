@@ -69,6 +69,8 @@ type Directory interface {
 	// Access reads what the guest holds. With schedules or packages false, those reads (which need permissions and licences
 	// of their own) are left out.
 	Access(ctx context.Context, id string, schedules, packages bool) (contractor.Access, error)
+	// PackageGroups lists the object ids of the groups that an access package holds, as read less than a minute ago.
+	PackageGroups(ctx context.Context, packageID string) ([]string, error)
 	// GroupCap is the longest PIM assignment that the group's policy allows; 0: no bound, or not readable.
 	GroupCap(ctx context.Context, groupID string) (time.Duration, error)
 

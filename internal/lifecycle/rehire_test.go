@@ -1,13 +1,16 @@
 package lifecycle_test
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/entra/emulator"
+	"scimbridge/internal/lifecycle"
 )
 
 // TestDoNotRehire: who is on the list does not come in, whatever address or vendor; who is in stays until the end.
@@ -87,5 +90,37 @@ func TestTransactionTypes(t *testing.T) {
 			t.Errorf("the day has come\n%s", w.tell())
 		}
 		w.checkTenant()
+	})
+}
+
+// forgetful says that it restores, and does not.
+type forgetful struct {
+	lifecycle.Directory
+	asked *int
+}
+
+func (f forgetful) RestoreGuest(context.Context, string) (contractor.Receipt, error) {
+	*f.asked++
+	return contractor.Receipt{}, nil
+}
+
+// TestARestoreThatDoesNotTake is asked for at growing distances, and told.
+func TestARestoreThatDoesNotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		w := newWorldBetween(t, emulator.Config{Seed: 51}, worldMapping, func(d lifecycle.Directory) lifecycle.Directory { return forgetful{d, &asked} })
+		defer func() { w.stopRun() }()
+		id := w.push("acme", who{mail: "ada@acme.example", end: time.Now().AddDate(0, 0, 60)})
+		w.pass(5 * time.Minute)
+		must(t, w.tenant.DoDelete(w.guest("ada@acme.example").ID))
+		w.pass(25 * time.Hour) // the daily look
+		before := asked
+		w.pass(24 * time.Hour)
+		if n := asked - before; before == 0 || n < 12 || n > 110 {
+			t.Errorf("restored %d times in the first day, %d in the second\n%s", before, n, w.tell())
+		}
+		if p := w.personOf(id); !strings.Contains(p.LastError, "restore") {
+			t.Errorf("nobody is told: %q", p.LastError)
+		}
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"scimbridge/internal/contractor"
 )
 
-// removals remembers which removals were sent lately, so that one that Entra takes and does not do is sent again at growing distances
-// instead of at every look. Nothing hangs on it: after a restart the distances begin anew.
+// removals remembers which removals (and restorations of deleted guests) were sent lately, so that one that Entra takes and does not do
+// is sent again at growing distances instead of at every look. Nothing hangs on it: after a restart the distances begin anew.
 type removals struct {
 	mu   sync.Mutex
 	sent map[removalKey]removal
@@ -73,3 +73,24 @@ func (r removal) again(now time.Time, settle time.Duration) time.Time {
 
 // stubborn reports whether it was sent several times over ten minutes.
 func (r removal) stubborn() bool { return r.last.Sub(r.first) > 10*time.Minute }
+
+// restoration stands for the return of a deleted guest, which is no entitlement.
+var restoration = contractor.EntitlementKey{Kind: "guest"}
+
+// restoring reports whether a deleted guest's return was asked for a while ago, is not shown yet, and is not to be asked for again
+// now; the pass then has noted when to look.
+func (ps *pass) restoring() bool {
+	sent := ps.removals.of(ps.p.GuestID, restoration)
+	again := sent.again(ps.now, ps.Settle)
+	if sent.stubborn() {
+		ps.problems = append(ps.problems, "Entra was told several times to restore the deleted guest and has not done so; restore it in Entra, or delete it there for good to have it invited anew")
+	}
+	if !again.After(ps.now) {
+		return false
+	}
+	ps.looks = append(ps.looks, again)
+	if age := ps.now.Sub(sent.last); age < ps.Settle {
+		ps.lookIn(max(min(ps.readBack(sent.last), again.Sub(ps.now)), lookSoon))
+	}
+	return true
+}

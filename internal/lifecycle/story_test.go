@@ -277,9 +277,6 @@ func (m *model) tamper(e event) {
 	}
 	u := ours[e.Who%len(ours)]
 	what := []string{"added to finance", "taken out of base", "disabled", "enabled", "deleted", "kept in base for longer", "renamed"}[e.Pick%7]
-	if e.Pick%7 == 0 && slices.ContainsFunc(m.holds(u.Mail), func(h string) bool { return strings.HasPrefix(h, "package") }) {
-		return // it might have come with the package, and is left alone (docs/lifecycle.md)
-	}
 	m.say("%s is %s by somebody", u.Mail, what)
 	_ = []func() error{ // what cannot be done, such as removing who is no member, is not done
 		func() error { return m.tenant.DoAddMember(groupFin, u.ID) },

@@ -2,7 +2,6 @@ package notify_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -232,42 +231,145 @@ func TestSendingFails(t *testing.T) {
 	retry := &contractor.Failure{Op: "x", Verdict: contractor.VerdictRetry, Message: "later"}
 	unknown := &contractor.Failure{Op: "x", Verdict: contractor.VerdictUnknown, Message: "no answer"}
 	for name, tt := range map[string]struct {
-		before, after  error
-		atOnce, within int // mails after a few minutes, and after the window
+		before, after error
+		today, next   int // mails on that day, and with the next
 	}{
-		"it did not leave, and is sent again soon":            {retry, nil, 1, 1},
-		"it may have left and did not: sent after the window": {unknown, nil, 0, 1},
-		"it left unseen: a second one after the window":       {nil, unknown, 1, 2},
-		"we died behind the call":                             {nil, errors.New("killed"), 1, 2},
-		"it cannot be sent":                                   {&contractor.Failure{Op: "x", Verdict: contractor.VerdictPermanent, Message: "no"}, nil, 0, 0},
+		"it did not leave, and is sent again soon":             {retry, nil, 1, 1},
+		"it may have left and did not: told by the next one":   {unknown, nil, 0, 1},
+		"it left unseen: not again, and told by the next, too": {nil, unknown, 1, 2},
+		"it cannot be sent": {&contractor.Failure{Op: "x", Verdict: contractor.VerdictPermanent, Message: "no"}, nil, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, func(s notify.Sender) notify.Sender { return &faulty{Sender: s, before: tt.before, after: tt.after} })
 				w.morning(1)
 				w.push("ada@acme.example", time.Now().Add(10*day))
-				w.work()
-				for range 10 {
-					w.pass(time.Minute)
+				for range 20 {
 					w.work()
+					w.pass(time.Minute)
 				}
-				if n := len(w.mails()); n != tt.atOnce {
-					t.Errorf("%d mails within the window, want %d", n, tt.atOnce)
+				if n := len(w.mails()); n != tt.today {
+					t.Errorf("%d mails on that day, want %d", n, tt.today)
 				}
-				w.pass(20 * time.Minute)
+				w.morning(1)
 				w.work()
-				w.pass(20 * time.Minute)
+				w.morning(1)
 				w.work()
 				got := w.mails()
-				if len(got) != tt.within {
-					t.Fatalf("%d mails in the end, want %d", len(got), tt.within)
+				if len(got) != tt.next {
+					t.Fatalf("%d mails in the end, want %d", len(got), tt.next)
 				}
-				if len(got) == 2 && got[0].Body != got[1].Body {
-					t.Error("the second mail is not the first")
+				for _, m := range got {
+					if !strings.Contains(m.Body, "ada Test") {
+						t.Errorf("the mail does not tell it:\n%s", m.Body)
+					}
 				}
 			})
 		})
 	}
+}
+
+// hung hands mails to the server or loses them, and then says nothing for ever: its process is dead as far as the store knows.
+type hung struct {
+	notify.Sender
+	loses bool
+	over  <-chan struct{}
+}
+
+func (h hung) Send(ctx context.Context, m notify.Message) (string, error) {
+	if !h.loses {
+		if _, err := h.Sender.Send(ctx, m); err != nil {
+			return "", err
+		}
+	}
+	<-h.over
+	return "", nil
+}
+
+// TestKilledBesideTheCall: the process dies before the server has the mail, or after, and before that is noted. No mail leaves twice, and
+// nothing stays untold.
+func TestKilledBesideTheCall(t *testing.T) {
+	for name, loses := range map[string]bool{"before the server has it": true, "after the server has it": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				over := make(chan struct{})
+				var whole notify.Sender
+				w := newWorld(t, func(s notify.Sender) notify.Sender {
+					whole = s
+					return hung{s, loses, over}
+				})
+				w.morning(1)
+				w.push("ada@acme.example", time.Now().Add(2*day))
+				dying := make(chan error, 1)
+				go func() { dying <- w.notifier.Pass(t.Context(), time.Now()) }()
+				synctest.Wait()
+				sent := 1
+				if loses {
+					sent = 0
+				}
+				if n := len(w.mails()); n != sent {
+					t.Fatalf("%d mails", n)
+				}
+				next := w.notifier.Config // of the process that follows
+				next.Sender = whole
+				var err error
+				w.notifier, err = notify.New(next)
+				must(t, err)
+				for range 40 {
+					w.work()
+					w.pass(time.Minute)
+				}
+				if n := len(w.mails()); n != sent {
+					t.Fatalf("%d mails on the day of the crash, want %d", n, sent)
+				}
+				w.morning(1)
+				w.work()
+				got := w.mails()
+				if len(got) != sent+1 || !strings.Contains(got[sent].Body, "ada Test") {
+					t.Fatalf("%d mails with the next day's, want %d: %+v", len(got), sent+1, got)
+				}
+				w.decide(links(got[sent])[0], "end", "", http.StatusOK)
+				if w.guest("ada@acme.example").Enabled {
+					t.Error("the link of the second mail does not work")
+				}
+				close(over)
+				<-dying // what the dead process would have noted changes nothing
+				w.morning(1)
+				w.work()
+				if n := len(w.mails()); n != sent+1 {
+					t.Errorf("%d mails in the end", n)
+				}
+			})
+		})
+	}
+}
+
+// TestNobodyIsEndedByAWrongClock: the grace of a confirmation is not over while the clock is doubted.
+func TestNobodyIsEndedByAWrongClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		doubt := ""
+		w.notifier.ClockDoubt = func() string { return doubt }
+		w.morning(1)
+		w.push("ada@acme.example", time.Now().Add(400*day))
+		w.morning(91)
+		w.work()
+		doubt = "this machine's clock is off"
+		w.morning(20)
+		w.work()
+		w.loop.Wake()
+		w.pass(time.Minute)
+		if !w.guest("ada@acme.example").Enabled {
+			t.Fatal("ended by a clock that is doubted")
+		}
+		doubt = ""
+		w.work()
+		w.loop.Wake()
+		w.pass(time.Minute)
+		if w.guest("ada@acme.example").Enabled {
+			t.Error("the clock is right, the grace is over, and the door is open")
+		}
+	})
 }
 
 func TestASponsorLeaves(t *testing.T) {

@@ -117,7 +117,7 @@ func (n *Notifier) attest(ctx context.Context, rules Rules, e *contractor.LiveEn
 			Sponsor: e.Sponsor, Person: e.Person, Engagement: e.Engagement, Until: r.Grace.After(now, n.Zone),
 		}}, nil
 	}
-	if e.AskedSent.IsZero() || now.Before(r.Grace.After(e.AskedSent, n.Zone)) {
+	if e.AskedSent.IsZero() || now.Before(r.Grace.After(e.AskedSent, n.Zone)) || n.clockDoubt() != "" {
 		return nil, nil
 	}
 	stopped, err := n.Store.StopUnconfirmed(ctx, e.Person, "its sponsor did not confirm within "+r.Grace.String()+" that it is still needed; a confirmation gives access back (scimbridge attest confirm)")

@@ -23,6 +23,7 @@ type Store interface {
 	MailSending(ctx context.Context, m contractor.Mail, now time.Time, window time.Duration) error
 	MailSent(ctx context.Context, m contractor.Mail, requestID string) error
 	MailFailed(ctx context.Context, m contractor.Mail, next time.Time, why string) error
+	MailDoubtful(ctx context.Context, m contractor.Mail, why string) error
 
 	LinkPage(ctx context.Context, hash [32]byte) (l contractor.Link, name string, e *contractor.Engagement, err error)
 	UseLink(ctx context.Context, actor audit.Actor, u contractor.LinkUse) (contractor.Link, error)

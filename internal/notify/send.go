@@ -33,16 +33,25 @@ func (n *Notifier) send(ctx context.Context, now time.Time) error {
 //	waiting ──announce──> sending ──the server took it──> sent
 //	   ^                     │
 //	   └── known not sent ───┤
-//	                         └── no answer, or we died: left alone for the window, then sent again
+//	                         └── no answer, or we died: never sent again; the next digest tells what it told
 //
-// The announcement is on disk before the server is asked, so a crash cannot send a mail twice within the window. Behind it a
-// mail that did leave goes out a second time, with the same Message-ID and the same links.
+// The announcement is on disk before the server is asked, so each mail leaves once at most, whatever crashes. Neither Graph's sendMail
+// nor SMTP has a key that would make a second try harmless, and to look into the mailbox's sent items would take a permission to read
+// it. What the mail told is carried over to the next digest, which comes before the next day's dates do: it may be told twice, never
+// not at all.
 func (n *Notifier) sendOne(ctx context.Context, m contractor.Mail, now time.Time) error {
+	if m.Sending { // MailsDue: the window is over
+		n.Logger.Warn("it is not known whether a digest was sent; the next one tells what it told", "mail", m.ID)
+		return n.Store.MailDoubtful(ctx, m, "the daemon ended before the mail server's answer was noted; it may have taken the mail, and the next digest tells the same")
+	}
 	if now.Sub(m.Created) > n.GiveUp {
 		return n.Store.MailFailed(ctx, m, time.Time{}, "the mail server did not take it for "+n.GiveUp.String()+"; look at notify: in scimbridge.yaml and at the log")
 	}
 	msg, err := n.compose(ctx, m, now)
 	if err != nil {
+		if _, told := errors.AsType[*contractor.Failure](err); !told {
+			err = &contractor.Failure{Op: "make mail", Verdict: contractor.VerdictRetry, Message: "the mail could not be made", Cause: err}
+		}
 		return n.notSent(ctx, m, now, err)
 	}
 	if msg == nil {
@@ -51,7 +60,8 @@ func (n *Notifier) sendOne(ctx context.Context, m contractor.Mail, now time.Time
 	if err := n.Store.MailSending(ctx, m, now, n.Window); err != nil {
 		return err
 	}
-	sendCtx, cancel := context.WithTimeout(ctx, n.SendTimeout)
+	// A daemon that is being stopped hears the server's answer first.
+	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), n.SendTimeout)
 	defer cancel()
 	requestID, err := n.Sender.Send(sendCtx, *msg)
 	// What the server did must reach the store even while the daemon is being stopped.
@@ -70,9 +80,9 @@ func (n *Notifier) notSent(ctx context.Context, m contractor.Mail, now time.Time
 	wait := min(time.Minute<<min(m.Attempts, 8), maxBackoff)
 	switch {
 	case !errors.As(err, &f), f.Verdict == contractor.VerdictUnknown:
-		n.Logger.Warn("it is not known whether a digest was sent; it is left alone for the window", "mail", m.ID, "window", n.Window.String())
+		n.Logger.Warn("it is not known whether a digest was sent; the next one tells what it told", "mail", m.ID)
 		n.Logger.Debug("digest in doubt", "mail", m.ID, "error", err)
-		return n.Store.MailFailed(ctx, m, now.Add(n.Window), "the mail server gave no answer; it may have taken the mail")
+		return n.Store.MailDoubtful(ctx, m, "the mail server gave no answer; it may have taken the mail, and the next digest tells the same")
 	case f.Verdict == contractor.VerdictPermanent:
 		n.Logger.Error("a digest cannot be sent", "mail", m.ID, "sponsor", m.Sponsor, "problem", f.Message)
 		return n.Store.MailFailed(ctx, m, time.Time{}, f.Message)
