@@ -75,7 +75,7 @@ func (ps *pass) knownGuest(ctx context.Context) (bool, error) {
 		return ps.lostGuest(ctx, g)
 	}
 	ps.p.MissingAt = time.Time{}
-	ps.removals.done(ps.p.GuestID, restoration)
+	ps.removals.done(ps.p.GuestID, restoration())
 	if ps.p.Phase == contractor.PhaseGone { // somebody restored it, or our restore was not recorded
 		ps.p.Phase = contractor.PhaseClosed
 	}
@@ -113,7 +113,7 @@ func (ps *pass) lostGuest(ctx context.Context, g *contractor.Guest) (bool, error
 		if err != nil {
 			return false, err
 		}
-		ps.removals.note(p.GuestID, restoration, ps.now)
+		ps.removals.note(p.GuestID, restoration(), ps.now)
 		// Restoring brings the memberships of old back: the holdings stay as they are and are compared next.
 		p.Phase, p.GoneAt, p.DeletingAt, p.AttributesHash = contractor.PhaseClosed, time.Time{}, time.Time{}, ""
 		p.EmptyAt = time.Time{}

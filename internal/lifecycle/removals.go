@@ -75,12 +75,12 @@ func (r removal) again(now time.Time, settle time.Duration) time.Time {
 func (r removal) stubborn() bool { return r.last.Sub(r.first) > 10*time.Minute }
 
 // restoration stands for the return of a deleted guest, which is no entitlement.
-var restoration = contractor.EntitlementKey{Kind: "guest"}
+func restoration() contractor.EntitlementKey { return contractor.EntitlementKey{Kind: "guest"} }
 
 // restoring reports whether a deleted guest's return was asked for a while ago, is not shown yet, and is not to be asked for again
 // now; the pass then has noted when to look.
 func (ps *pass) restoring() bool {
-	sent := ps.removals.of(ps.p.GuestID, restoration)
+	sent := ps.removals.of(ps.p.GuestID, restoration())
 	again := sent.again(ps.now, ps.Settle)
 	if sent.stubborn() {
 		ps.problems = append(ps.problems, "Entra was told several times to restore the deleted guest and has not done so; restore it in Entra, or delete it there for good to have it invited anew")
