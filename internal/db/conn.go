@@ -94,6 +94,9 @@ type readers struct {
 	pool    *sql.DB
 	idle    chan *conn    // nil: a place whose connection is not open yet
 	closing chan struct{} // closed by close: no further read begins
+
+	// settle waits until what a read may have seen is on the disk.
+	settle func(context.Context) error
 }
 
 func newReaders(pool *sql.DB, n int) *readers {
@@ -104,8 +107,16 @@ func newReaders(pool *sql.DB, n int) *readers {
 	return r
 }
 
-// with runs fn on a connection. A connection on which anything failed is not used again.
+// with runs fn on a connection, and returns once all that it may have read is on the disk.
 func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
+	if err := r.run(ctx, fn); err != nil {
+		return err
+	}
+	return r.settle(ctx)
+}
+
+// run runs fn on a connection. A connection on which anything failed is not used again.
+func (r *readers) run(ctx context.Context, fn func(*conn) error) error {
 	select {
 	case <-r.closing:
 		return errClosed()

@@ -36,5 +36,8 @@ func (s *Store) members(ctx context.Context, vendor string, key contractor.Entit
 		}
 		list = append(list, m)
 	}
-	return list, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return list, s.short.settle(ctx)
 }

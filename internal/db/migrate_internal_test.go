@@ -20,7 +20,7 @@ func TestUpgradeKeepsACopy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := openPool(drv, writerDSN(path, defaultBusyTimeout), 1)
+	pool := openPool(drv, writerDSN(path, defaultBusyTimeout, "FULL"), 1)
 	conn, err := pool.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,7 @@ type Store struct {
 	short  *readers
 	writes *sql.DB // one connection, owned by the writer
 	checks *sql.DB // one connection for checkpoints
+	wal    walFile // the syncer's own, once it is started
 
 	w         *writer
 	cp        *checkpointer
@@ -97,11 +98,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 
-	s := &Store{path: path, queryTimeout: cfg.QueryTimeout}
-	s.writes = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
+	s := &Store{path: path, wal: walFile{path: path + "-wal"}, queryTimeout: cfg.QueryTimeout}
+	s.writes = openPool(drv, writerDSN(path, cfg.BusyTimeout, "NORMAL"), 1) // the syncer does what makes it FULL
 	s.reads = openPool(drv, readerDSN(path, cfg.BusyTimeout), cfg.Readers+longReaders)
 	s.short = newReaders(s.reads, cfg.Readers)
-	s.checks = openPool(drv, writerDSN(path, cfg.BusyTimeout), 1)
+	s.checks = openPool(drv, writerDSN(path, cfg.BusyTimeout, "FULL"), 1)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
@@ -120,8 +121,13 @@ func (s *Store) start(ctx context.Context) error {
 	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
 		return errors.Join(openError(s.path, err), conn.close())
 	}
+	if err := s.wal.sync(); err != nil { // what the migrations wrote
+		return errors.Join(openError(s.path, err), conn.close())
+	}
+	disk := startSyncer(s.wal.sync)
+	s.short.settle = disk.settle
 	s.cp = newCheckpointer(s.checks, s.short)
-	s.w = startWriter(conn, s.writes, s.cp)
+	s.w = startWriter(conn, s.writes, s.cp, disk)
 	go s.cp.loop()
 	return nil
 }
@@ -131,7 +137,7 @@ func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.cp.close()
 		err := s.w.close()
-		s.closeErr = errors.Join(err, s.short.close(), s.stats.close(), s.closePools())
+		s.closeErr = errors.Join(err, s.wal.close(), s.short.close(), s.stats.close(), s.closePools())
 	})
 	return s.closeErr
 }
@@ -186,11 +192,11 @@ func checkOurs(ctx context.Context, drv driver.Driver, path string, busy time.Du
 	return nil
 }
 
-func writerDSN(path string, busy time.Duration) string {
+func writerDSN(path string, busy time.Duration, synchronous string) string {
 	return dsn(path, busy,
 		"_txlock", "immediate",
 		"_journal_mode", "WAL",
-		"_synchronous", "FULL",
+		"_synchronous", synchronous,
 		"_foreign_keys", "1",
 		"_pragma", "wal_autocheckpoint("+strconv.Itoa(walPages)+")",
 		"_pragma", "journal_size_limit(268435456)", // more than the log needs: a log that is cut has to grow again

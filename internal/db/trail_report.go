@@ -382,6 +382,9 @@ func (s *Store) report(ctx context.Context, query string, args []any, each func(
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	if err := s.short.settle(ctx); err != nil { // the first row is read: what follows is no younger
+		return err
+	}
 	for rows.Next() {
 		if err := each(rows); err != nil {
 			return err

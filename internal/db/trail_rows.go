@@ -18,6 +18,9 @@ func (s *Store) journalRows(ctx context.Context, first, last int64, each func(*a
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	if err := s.short.settle(ctx); err != nil { // the first row is read: what follows is no younger
+		return err
+	}
 	var r audit.Row
 	var kind, person, engagement, vendor, hash, leaf, fields, salt sql.RawBytes
 	for rows.Next() {

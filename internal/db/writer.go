@@ -18,6 +18,10 @@ const (
 	// maxBatch bounds one transaction, and with it how long the first caller of a batch waits for the last.
 	maxBatch = 128
 
+	// overlapFrom is how many writes are worth a commit of their own while the disk still works at the last one. With fewer, the
+	// writer waits for it, or for more of them: a commit writes the same ends of indexes again.
+	overlapFrom = 16
+
 	// carefulBatches is how many batches run in savepoints after one had to be run again.
 	carefulBatches = 64
 )
@@ -41,6 +45,7 @@ type work struct {
 type writer struct {
 	pool    *sql.DB
 	cp      *checkpointer
+	disk    *syncer
 	queue   chan *work
 	closing chan struct{} // closed by close: no further work is taken
 	ended   chan struct{} // closed when the goroutine is gone
@@ -50,10 +55,11 @@ type writer struct {
 	careful int   // batches that still run in savepoints
 }
 
-func startWriter(conn *conn, pool *sql.DB, cp *checkpointer) *writer {
+func startWriter(conn *conn, pool *sql.DB, cp *checkpointer, disk *syncer) *writer {
 	w := &writer{
 		pool:    pool,
 		cp:      cp,
+		disk:    disk,
 		queue:   make(chan *work, queueLength),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
@@ -138,11 +144,12 @@ func (w *writer) offer(fn func(*tx) error) {
 
 func (w *writer) loop() {
 	defer close(w.ended)
+	defer w.disk.close()
 	batch := make([]*work, 0, maxBatch)
 	for {
 		select {
 		case item := <-w.queue:
-			batch = w.collect(append(batch[:0], item))
+			batch = w.gather(append(batch[:0], item))
 		case task := <-w.cp.tasks:
 			w.maintain(task)
 			continue
@@ -165,6 +172,18 @@ func (w *writer) maintain(task func(*conn)) {
 	task(w.conn)
 }
 
+// gather is collect, and waits for more as long as the disk works at the last batch and there is too little for the next.
+func (w *writer) gather(batch []*work) []*work {
+	for batch = w.collect(batch); len(batch) < overlapFrom && w.disk.waiting.Load() > 0; batch = w.collect(batch) {
+		select {
+		case item := <-w.queue:
+			batch = append(batch, item)
+		case <-w.disk.rest:
+		}
+	}
+	return batch
+}
+
 // collect adds what waits already. It does not wait for more: while a batch commits, the next one gathers.
 func (w *writer) collect(batch []*work) []*work {
 	for len(batch) < maxBatch {
@@ -178,9 +197,9 @@ func (w *writer) collect(batch []*work) []*work {
 	return batch
 }
 
-// commit runs a batch in one transaction and answers everybody in it.
+// commit runs a batch in one transaction, and has everybody in it answered once that is on the disk.
 func (w *writer) commit(batch []*work) {
-	started := batch[:0]
+	started := make([]*work, 0, len(batch)) // the batch's own: it is answered while the next one gathers
 	for _, item := range batch {
 		if item.state.CompareAndSwap(workWaiting, workStarted) {
 			started = append(started, item)
@@ -189,21 +208,25 @@ func (w *writer) commit(batch []*work) {
 	if len(started) == 0 {
 		return
 	}
-	results, err := w.transact(started)
-	for i, item := range started {
-		if err != nil && results[i] == nil {
-			results[i] = err
+	done := &committed{items: started}
+	var err error
+	if done.results, err = w.transact(started, &done.number); err != nil {
+		for i := range done.results {
+			if done.results[i] == nil {
+				done.results[i] = err
+			}
 		}
-		item.done <- results[i]
 	}
+	w.disk.put(done, len(w.queue) == 0)
 	w.cp.wrote(len(started))
 }
 
-// transact returns one result for each piece of work, and the error of the transaction as a whole: with it, none was done.
+// transact returns one result for each piece of work, and the error of the transaction as a whole: with it, none was done. number becomes
+// that of the commit, if there was one.
 //
 // Work that fails before it writes has nothing to undo. Should some fail behind its first write, the whole batch is rolled back
 // and run again, each piece in a savepoint of its own, and so are the next batches: a feed that sends conflicts sends many.
-func (w *writer) transact(batch []*work) (results []error, err error) {
+func (w *writer) transact(batch []*work, number *uint64) (results []error, err error) {
 	careful := w.careful > 0
 	for _, item := range batch {
 		careful = careful || !item.repeatable
@@ -211,17 +234,20 @@ func (w *writer) transact(batch []*work) (results []error, err error) {
 	if w.careful > 0 {
 		w.careful--
 	}
-	results, again, err := w.attempt(batch, careful || len(batch) == 1)
+	results, again, err := w.attempt(batch, careful || len(batch) == 1, number)
 	if again {
 		w.careful = carefulBatches
-		results, _, err = w.attempt(batch, true)
+		results, _, err = w.attempt(batch, true, number)
 	}
 	return results, err
 }
 
 // attempt runs a batch in one transaction. Without savepoints it may ask to be called again with them.
-func (w *writer) attempt(batch []*work, savepoints bool) (results []error, again bool, err error) {
+func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (results []error, again bool, err error) {
 	results = make([]error, len(batch))
+	if err := w.disk.broken(); err != nil {
+		return results, false, err
+	}
 	if err := w.connect(); err != nil {
 		return results, false, failure("open the writing connection", err)
 	}
@@ -253,6 +279,7 @@ func (w *writer) attempt(batch []*work, savepoints bool) (results []error, again
 	case again, done == 0:
 		_, err = t.exec(`ROLLBACK`)
 	default:
+		*number = w.disk.begin()
 		_, err = t.exec(`COMMIT`)
 	}
 	if err == nil {

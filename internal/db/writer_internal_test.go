@@ -356,7 +356,7 @@ func TestConnectionsAreSetUp(t *testing.T) {
 			t.Errorf("%s is %q, want %q, error %v", pragma, got, want, err)
 		}
 	}
-	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1", "recursive_triggers": "1", "busy_timeout": "10000"} {
+	for pragma, want := range map[string]string{"synchronous": "1", "journal_mode": "wal", "foreign_keys": "1", "secure_delete": "1", "recursive_triggers": "1", "busy_timeout": "10000"} {
 		check(pragma, want, func(query string, dest *string) error {
 			return s.w.do(t.Context(), func(tx *tx) error { return tx.row(query, nil, dest) })
 		})
