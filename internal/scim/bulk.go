@@ -56,11 +56,14 @@ func (k *call) bulk() error {
 	if err := k.gate.charge(len(run.ops)-1, k.now); err != nil {
 		return err
 	}
-	for i := range run.ops {
-		if run.stopped() {
-			break
+	for i := 0; i < len(run.ops) && !run.stopped(); {
+		if n := run.wave(i); n > 1 {
+			run.together(i, n)
+			i += n
+			continue
 		}
 		run.visit(i)
+		i++
 	}
 	run.mend()
 	return k.send(http.StatusOK, run.answer())
@@ -153,6 +156,11 @@ func (run *bulkRun) visit(i int) {
 	if op.err == nil {
 		op.err = run.do(op)
 	}
+	run.settle(op)
+}
+
+// settle takes down what became of an operation.
+func (run *bulkRun) settle(op *bulkOp) {
 	op.state = 2
 	if op.err != nil {
 		e := toSCIM(op.err)
@@ -202,10 +210,16 @@ func (run *bulkRun) resolved(v value) value {
 	return v
 }
 
+// target is the endpoint and the id that an operation names.
+func (run *bulkRun) target(op *bulkOp) (kind, id string) {
+	path := strings.Trim(strings.TrimPrefix(op.path, run.door.baseURL(run.Request())), "/")
+	kind, id, _ = strings.Cut(path, "/")
+	return kind, id
+}
+
 // do runs one operation as the endpoint would.
 func (run *bulkRun) do(op *bulkOp) error {
-	path := strings.Trim(strings.TrimPrefix(op.path, run.door.baseURL(run.Request())), "/")
-	kind, id, _ := strings.Cut(path, "/")
+	kind, id := run.target(op)
 	if ref, ok := strings.CutPrefix(id, bulkPrefix); ok {
 		id = run.ops[run.byID[ref]].id
 	}

@@ -144,3 +144,58 @@ func TestRFC7644_3_7_4_MaximumOperations(t *testing.T) {
 	w.do("POST", "/Bulk", bulkBody(0, bulkPost("1", "a", `"title":"`+strings.Repeat("x", 2000)+`"`))).refused(413, "", "2000 bytes")
 	w.do("GET", "/Users", "").is("totalResults", "0")
 }
+
+// Operations that have nothing to do with each other share a commit; what comes out is what comes out of one after the other.
+func TestBulkOperationsShareCommits(t *testing.T) {
+	w := newWorld(t, nil)
+	posts := make([]string, 100)
+	for i := range posts {
+		posts[i] = bulkPost(fmt.Sprint("b", i), fmt.Sprint("p", i))
+	}
+	posts[40] = bulkPost("b40", "P7") // the name of one in the same wave, in another case
+	posts[90] = bulkPost("b90", "bad", `"active":"perhaps"`)
+	t.Run("many creates", func(t *testing.T) {
+		r := w.do("POST", "/Bulk", bulkBody(0, posts...)).want(200).is("Operations.#", "100")
+		for i := range posts {
+			want := `"201"`
+			switch i {
+			case 40:
+				want = `"409"`
+			case 90:
+				want = `"400"`
+			}
+			r.is(fmt.Sprintf("Operations.%d.status", i), want).is(fmt.Sprintf("Operations.%d.bulkId", i), quote(fmt.Sprint("b", i)))
+		}
+		w.do("GET", "/Users", "").is("totalResults", "98")
+	})
+	t.Run("changes of different Users, and of one twice", func(t *testing.T) {
+		var ops []string
+		for i := range 20 {
+			ops = append(ops, fmt.Sprintf(`{"method":"PATCH","path":"/Users/%s","data":%s}`, idOf(w, fmt.Sprint("p", i%19)), patchBody(fmt.Sprintf(`{"op":"replace","path":"title","value":"T%d"}`, i))))
+		}
+		r := w.do("POST", "/Bulk", bulkBody(0, ops...)).want(200)
+		for i := range ops {
+			r.is(fmt.Sprintf("Operations.%d.status", i), `"200"`)
+		}
+		w.do("GET", "/Users/"+idOf(w, "p0"), "").is("title", `"T19"`) // the later one holds
+		w.do("GET", "/Users/"+idOf(w, "p18"), "").is("title", `"T18"`)
+	})
+	t.Run("names that change hands", func(t *testing.T) {
+		a, b := idOf(w, "p1"), idOf(w, "p2")
+		put := func(id, name string) string {
+			return fmt.Sprintf(`{"method":"PUT","path":"/Users/%s","data":%s}`, id, user(name))
+		}
+		r := w.do("POST", "/Bulk", bulkBody(0, put(a, "other"), put(b, "p1"), put(a, "p2"))).want(200)
+		r.is("Operations.0.status", `"200"`).is("Operations.1.status", `"200"`).is("Operations.2.status", `"200"`)
+		if idOf(w, "p1") != b || idOf(w, "p2") != a {
+			t.Error("the names did not change hands")
+		}
+	})
+	t.Run("no more is tried than may still fail", func(t *testing.T) {
+		bad := func(n int) string { return bulkPost(fmt.Sprint("x", n), fmt.Sprint("x", n), `"active":"perhaps"`) }
+		w.do("POST", "/Bulk", bulkBody(3, bulkPost("1", "one"), bad(1), bad(2), bulkPost("2", "two"), bad(3), bulkPost("3", "three"))).want(200).is("Operations.#", "5")
+		if got := w.found(`userName sw "three"`); len(got) > 0 {
+			t.Error("an operation behind the last failure was done")
+		}
+	})
+}
