@@ -39,7 +39,7 @@ type fileDefaults struct {
 	Extend        fileExtend      `yaml:"extend"`
 	Attest        fileAttest      `yaml:"attest"`
 	Rate          float64         `yaml:"rate"`
-	Quota         int             `yaml:"quota"`
+	Quota         *int            `yaml:"quota"`
 }
 
 type fileGuard struct {

@@ -14,6 +14,17 @@ import (
 )
 
 // TestVendorsGetTheDefaults holds how a vendor's section and the defaults come together.
+func TestAVendorWithoutAQuotaHasOne(t *testing.T) {
+	const text = "version: 1\nvendors:\n  acme: {email_domains: [acme.example]}\n  free: {email_domains: [free.example], quota: 0}\n" +
+		"catalog:\n  groups: {base: {id: 3F0C6F0E-1D7B-4B1F-9A57-0B1F0A3A9A01}}\nrules:\n  - name: everyone\n    grant: {groups: [base]}\n"
+	m := mustParse(t, text)
+	for vendor, want := range map[string]int{"acme": 10_000, "free": 0} {
+		if v, _ := m.Vendor(vendor); v.Quota != want {
+			t.Errorf("%s may have %d contracts, want %d", vendor, v.Quota, want)
+		}
+	}
+}
+
 func TestVendorsGetTheDefaults(t *testing.T) {
 	text := `version: 1
 defaults:

@@ -117,7 +117,7 @@ func (b *builder) buildDefaults() {
 	b.zone = b.location(path("defaults", "timezone"), d.Timezone, time.UTC)
 	b.enum(path("defaults", "missing_end"), d.MissingEnd, string(contractor.MissingEndCap), string(contractor.MissingEndHold), string(contractor.MissingEndReject))
 	b.enum(path("defaults", "end_in_past"), d.EndInPast, "revoke")
-	if d.Quota < 0 {
+	if d.Quota != nil && *d.Quota < 0 {
 		b.at(path("defaults", "quota"), "a quota cannot be below 0; 0 means no limit")
 	}
 	if d.Rate < 0 {

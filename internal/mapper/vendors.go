@@ -16,6 +16,10 @@ var (
 	mailDomain = regexp.MustCompile(`^(\*\.)?([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$`)
 )
 
+// standardQuota is how many live engagements a vendor may have whose quota nobody set: more than most vendors ever have, and few enough
+// that a lost token does not fill the disk.
+const standardQuota = 10_000
+
 // profiles are the client profiles of the SCIM door.
 func profiles() []string {
 	return []string{"entra", "okta", "sap-ips", "jumpcloud", "pingfederate", "rippling"}
@@ -56,13 +60,16 @@ func (b *builder) buildVendors() {
 		b.enum(path("vendors", name, "profile"), f.Profile, profiles()...)
 		b.enum(path("vendors", name, "groups"), f.Groups, "ignore", "refuse")
 		v := &contractor.Vendor{
-			Name: name, EmailDomains: b.emailDomains(name, f.EmailDomains), Quota: d.Quota, Profile: f.Profile, Supplier: f.Supplier,
+			Name: name, EmailDomains: b.emailDomains(name, f.EmailDomains), Quota: standardQuota, Profile: f.Profile, Supplier: f.Supplier,
 			Zone:        b.location(path("vendors", name, "dates", "timezone"), f.Dates.Timezone, b.zone),
 			DateLayouts: b.layouts(name, f.Dates.Layouts), MissingEnd: contractor.MissingEnd(cmp.Or(f.MissingEnd, string(missing))),
 			MaxDuration: d.MaxDuration, MaxMove: d.MaxMove, Guard: b.buildGuard(path("vendors", name, "guard"), f.Guard, guard),
 			TestUsers: b.testUsers(name, f.TestUsers), Aliases: b.aliases(name, f.Aliases),
 			IgnoreGroups: f.Groups == "ignore", RatePerSec: d.Rate, SignIn: b.signIn(name, &f.SignIn),
 			CSV: b.csv(name, f.CSV),
+		}
+		if d.Quota != nil {
+			v.Quota = *d.Quota
 		}
 		if f.Quota != nil {
 			if v.Quota = *f.Quota; v.Quota < 0 {

@@ -34,6 +34,7 @@ catalog:
 vendors:
   acme:
     rate: 10000
+    quota: 0
     email_domains: [acme.example]
 rules:
   - name: everyone
