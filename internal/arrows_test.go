@@ -27,6 +27,7 @@ func rooms() map[string][]string {
 	return map[string][]string{
 		"internal/contractor":     {},
 		"internal/audit":          {},
+		"internal/faultdisk":      {}, // for tests alone
 		"internal/strictyaml":     {},
 		"internal/entra/emulator": {},                                       // shares no code with the client, so that they cannot share a mistake
 		"internal/config":         {"internal/strictyaml", "internal/siem"}, // siem declares its own section
@@ -49,7 +50,9 @@ func rooms() map[string][]string {
 }
 
 // testsMayImport are the real parts that tests of any package stand on instead of mocks.
-func testsMayImport() []string { return []string{"internal/db", "internal/entra/emulator"} }
+func testsMayImport() []string {
+	return []string{"internal/db", "internal/entra/emulator", "internal/faultdisk"}
+}
 
 // testsAlso are what the tests of one package may import besides: the store's tests hold that it fits the interfaces of its
 // callers, the loop's tests live whole lives, from the vendor's door to the tenant.

@@ -17,25 +17,26 @@ import (
 
 // adminStatus is the answer of the admin socket's /v1/status, and the form of status --json.
 type adminStatus struct {
-	Version string                    `json:"version"`
-	PID     int                       `json:"pid"`
-	Started time.Time                 `json:"started"`
-	Healthy bool                      `json:"healthy"`
-	Trouble []string                  `json:"trouble,omitempty"` // sentences, each with what to do
-	Notes   []string                  `json:"notes,omitempty"`   // worth knowing, and no reason to be woken
-	Mapping mappingStatus             `json:"mapping"`
-	People  map[contractor.Phase]int  `json:"people"`      // by phase
-	Records map[contractor.Status]int `json:"engagements"` // by status
-	Held    int                       `json:"held"`        // people who wait for a decision
-	Due     int                       `json:"due"`         // people whose work is due now
-	Lag     float64                   `json:"lagSeconds"`  // age of the oldest due work
-	NextDue time.Time                 `json:"nextDue,omitzero"`
-	Oldest  time.Time                 `json:"oldestDue,omitzero"` // since when the longest waiting one is due
-	Ends    []contractor.NextEnd      `json:"nextEnds,omitempty"` // the soonest ends of contracts to come
-	Closing closingStatus             `json:"closing"`
-	Mails   map[string]int            `json:"mails,omitempty"` // to sponsors, by state: waiting, sending, sent, failed
-	Passes  int64                     `json:"passes"`          // since the start
-	Entra   entraStatus               `json:"entra"`
+	Version  string                    `json:"version"`
+	PID      int                       `json:"pid"`
+	Started  time.Time                 `json:"started"`
+	Healthy  bool                      `json:"healthy"`
+	Trouble  []string                  `json:"trouble,omitempty"`        // sentences, each with what to do
+	Notes    []string                  `json:"notes,omitempty"`          // worth knowing, and no reason to be woken
+	Refusing string                    `json:"refusingWrites,omitempty"` // why the database takes no writes
+	Mapping  mappingStatus             `json:"mapping"`
+	People   map[contractor.Phase]int  `json:"people"`      // by phase
+	Records  map[contractor.Status]int `json:"engagements"` // by status
+	Held     int                       `json:"held"`        // people who wait for a decision
+	Due      int                       `json:"due"`         // people whose work is due now
+	Lag      float64                   `json:"lagSeconds"`  // age of the oldest due work
+	NextDue  time.Time                 `json:"nextDue,omitzero"`
+	Oldest   time.Time                 `json:"oldestDue,omitzero"` // since when the longest waiting one is due
+	Ends     []contractor.NextEnd      `json:"nextEnds,omitempty"` // the soonest ends of contracts to come
+	Closing  closingStatus             `json:"closing"`
+	Mails    map[string]int            `json:"mails,omitempty"` // to sponsors, by state: waiting, sending, sent, failed
+	Passes   int64                     `json:"passes"`          // since the start
+	Entra    entraStatus               `json:"entra"`
 
 	Pulls []contractor.PullState `json:"pulls,omitempty"` // how far vendors' own servers were read
 }

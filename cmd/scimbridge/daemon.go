@@ -183,6 +183,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 		Former:  newFormer(d.store).rules,
 		Workers: o.config.Workers, Settle: o.config.Patience.Settle, InviteWindow: o.config.Patience.InviteWindow, NativeGrace: o.config.Patience.NativeGrace,
 		Skew: d.graph.ClockSkew, Tracer: d.tracing.tracer("lifecycle"),
+		Ready: func() error { _, why := d.store.Refusing(time.Now()); return why },
 	})
 	if err != nil {
 		return err
@@ -192,6 +193,7 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	d.parts.Go(func() { d.keepDerived(runCtx) })
+	d.parts.Go(func() { d.watchDisk(runCtx) })
 	d.parts.Go(func() {
 		defer close(done)
 		if err := loop.Run(runCtx); err != nil {
@@ -306,6 +308,10 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	passes := d.loop.Passes()
+	if _, why := d.store.Refusing(time.Now()); why != nil { // known, told, and not mended by a restart
+		_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog)
+		return
+	}
 	due, err := d.store.Due(ctx, time.Now().Add(-time.Minute), 1)
 	if err != nil || len(due) > 0 && passes == d.lastBeat {
 		d.log.Error("the loop makes no progress; systemd will restart the daemon", "error", err)
@@ -338,6 +344,10 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	}
 	if !stats.OldestDue.IsZero() && stats.OldestDue.Before(now) {
 		st.Lag = now.Sub(stats.OldestDue).Seconds()
+	}
+	if since, why := d.store.Refusing(now); why != nil {
+		st.Refusing = toldPeople(why)
+		st.Trouble = append(st.Trouble, fmt.Sprintf("no write is taken since %s: %s", since.UTC().Format(time.RFC3339), st.Refusing))
 	}
 	if st.Mapping.Refused != "" {
 		st.Trouble = append(st.Trouble, refusedTrouble(st.Mapping.Refused))

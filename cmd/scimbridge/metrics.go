@@ -117,7 +117,7 @@ func (w *statusWriter) WriteHeader(code int) {
 // Unwrap lets http.ResponseController reach the writer below.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// metricsHandler serves /metrics, /healthz (the process runs) and /readyz (the database answers and the loop keeps up).
+// metricsHandler serves /metrics, /healthz (the process runs) and /readyz (the database answers, takes writes, and the loop keeps up).
 func (d *daemon) metricsHandler() http.Handler {
 	gauge := func(name, help string, value func(*adminStatus) float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
@@ -133,6 +133,12 @@ func (d *daemon) metricsHandler() http.Handler {
 	d.metrics.registry.MustRegister(
 		gauge("scimbridge_due_people", "People whose work is due now; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Due) }),
 		gauge("scimbridge_lag_seconds", "Age of the oldest due work; -1 if the database does not answer.", func(s *adminStatus) float64 { return s.Lag }),
+		gauge("scimbridge_database_refuses_writes", "1 while the database takes no writes, since its disk is full, read-only, failing or silent, else 0.", func(s *adminStatus) float64 {
+			if s.Refusing != "" {
+				return 1
+			}
+			return 0
+		}),
 		gauge("scimbridge_closing_lag_seconds", "Age of the oldest closing work that is due.", func(s *adminStatus) float64 { return s.Closing.Lag }),
 		gauge("scimbridge_closing_forecast_seconds", "Longest wait of a door that is to be closed within a day, from the ends that are known and Entra's quota.", func(s *adminStatus) float64 { return s.Closing.Forecast }),
 		gauge("scimbridge_mails_waiting", "Mails to sponsors that wait to be sent.", func(s *adminStatus) float64 { return float64(s.Mails["waiting"] + s.Mails["sending"]) }),
@@ -155,6 +161,10 @@ func (d *daemon) metricsHandler() http.Handler {
 		st, err := d.status(r.Context())
 		if err != nil || st.Lag > 300 {
 			http.Error(w, "not ready: the database does not answer or the loop is behind; see scimbridge status", http.StatusServiceUnavailable)
+			return
+		}
+		if st.Refusing != "" {
+			http.Error(w, "not ready: no write is taken: "+st.Refusing, http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = w.Write([]byte("ok\n"))

@@ -25,6 +25,7 @@ const (
 // by writes and never by a clock: an idle store does nothing.
 type checkpointer struct {
 	pool    *sql.DB
+	health  *health
 	readers *readers
 	wake    chan struct{}
 	tasks   chan func(*conn) // for the writer, between two transactions
@@ -41,6 +42,7 @@ type checkpointer struct {
 func newCheckpointer(pool *sql.DB, readers *readers) *checkpointer {
 	return &checkpointer{
 		pool:     pool,
+		health:   newHealth(),
 		readers:  readers,
 		wake:     make(chan struct{}, 1),
 		tasks:    make(chan func(*conn)),
@@ -77,12 +79,15 @@ func (c *checkpointer) loop() {
 }
 
 // checkpoint does most of the work beside the writer, and what it takes to begin the log anew in the writer's place. A failure
-// is left to the next commit, which meets it too and reports it to a caller.
+// of the disk shuts the store for writes: the next commit might not meet it, since it goes to the log alone, which would grow and grow.
 func (c *checkpointer) checkpoint() {
+	if _, why := c.health.refusal(time.Now()); why != nil {
+		return // what a failed sync left out of the log must not come into the file
+	}
 	var busy, pages, moved int
 	// PASSIVE waits for nobody.
 	err := c.pool.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved)
-	if err != nil || pages < c.restart {
+	if c.health.saw(err); err != nil || pages < c.restart {
 		return
 	}
 	release, ok := c.readers.pause(c.patience, c.quit)
@@ -97,7 +102,8 @@ func (c *checkpointer) checkpoint() {
 	done := make(chan struct{})
 	task := func(w *conn) {
 		defer close(done)
-		w.exec(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`) //nolint:errcheck // the next commit meets it too
+		_, err := w.exec(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`)
+		c.health.saw(err)
 	}
 	busyFor := time.NewTimer(mostPatience) // the writer may be in a long batch, or wait for another process
 	defer busyFor.Stop()

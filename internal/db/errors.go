@@ -11,6 +11,8 @@ import (
 	"scimbridge/internal/contractor"
 )
 
+const diskFailed = "the disk of the database failed; check the disk, writes go on when it works again"
+
 // openError explains why a file cannot be opened.
 func openError(path string, err error) error {
 	switch primaryCode(err) {
@@ -42,10 +44,10 @@ func failure(what string, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		e.Message = "the database is busy with another program's write; try again"
 	case sqlite3.SQLITE_FULL:
-		e.Message = "the disk of the database is full; free space, then try again"
+		e.Message = "the disk of the database is full; free space, writes go on by themselves"
 	case sqlite3.SQLITE_IOERR:
-		e.Message = "the disk of the database failed; check the disk, then restart"
-	case sqlite3.SQLITE_READONLY:
+		e.Message = diskFailed
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		e.Message = "the database cannot be written; let the service's user own the file and its directory"
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		e.Message = "the database is damaged; restore the last backup"

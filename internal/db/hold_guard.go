@@ -102,7 +102,7 @@ func scanHold(row scanner) (h contractor.Hold, err error) {
 }
 
 func (t *tx) hold(where string, args ...any) (contractor.Hold, error) {
-	rows, err := t.conn.query(context.Background(), `SELECT `+holdColumns+` FROM holds WHERE `+where, args...)
+	rows, err := t.query(`SELECT `+holdColumns+` FROM holds WHERE `+where, args...)
 	if err != nil {
 		return contractor.Hold{}, err
 	}

@@ -3,6 +3,7 @@ package db_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,10 +20,22 @@ import (
 )
 
 // writerEnv makes the test binary a process that writes to the database named in it, and says on its standard output what was
-// acknowledged.
-const writerEnv = "SCIMBRIDGE_TEST_WRITES_TO"
+// acknowledged. With hardyEnv it outlives refusals, with backupEnv it makes backups meanwhile, too.
+const (
+	writerEnv = "SCIMBRIDGE_TEST_WRITES_TO"
+	hardyEnv  = "SCIMBRIDGE_TEST_HARDY"
+	backupEnv = "SCIMBRIDGE_TEST_BACKS_UP"
+)
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(migrateEnv); path != "" {
+		if err := db.MigrateForTest(context.Background(), path, rewriting); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Println("migrated")
+		os.Exit(0)
+	}
 	if path := os.Getenv(writerEnv); path != "" {
 		if err := writeForEver(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -46,48 +59,75 @@ func writeForEver(path string) error {
 		fmt.Printf(format+"\n", args...) // one write, and so whole or not at all
 	}
 	failed := make(chan error)
+	if os.Getenv(backupEnv) != "" {
+		go func() {
+			for i := 0; ; i++ {
+				to := fmt.Sprintf("%s.backup-%d-%d", path, os.Getpid(), i)
+				if _, err := s.Backup(ctx, to); err != nil {
+					failed <- err
+					return
+				}
+				say("backup %s", filepath.Base(to))
+			}
+		}()
+	}
 	for range 8 {
 		go func() {
 			for {
-				e := worker("acme", fmt.Sprintf("%016x", rand.Uint64()))
-				e.Created, e.Modified = time.Now(), time.Now()
-				ev := event("engagement.created")
-				ev.Personal = []byte(`{"email":"ann@x.example"}`)
-				e, err := s.Create(ctx, e, 0, ev)
-				if err != nil {
+				if err := writeOne(ctx, s, say); err != nil && !outlived(err) {
 					failed <- err
 					return
-				}
-				say("created %s", e.ID)
-				e.Record.Department = "Finance"
-				if e, err = s.Update(ctx, e, event("engagement.updated")); err != nil {
-					failed <- err
-					return
-				}
-				say("updated %s", e.ID)
-				p, err := s.Person(ctx, e.Person)
-				if err == nil {
-					p.GuestID = "guest-" + e.ID
-					h := holding("g1")
-					h.Engagement = e.ID
-					err = s.Record(ctx, &contractor.Change{Person: p, Holdings: []*contractor.Holding{h}}, event("grant.added"))
-				}
-				if err != nil {
-					failed <- err
-					return
-				}
-				say("granted %s", e.Person)
-				if rand.IntN(2) == 0 {
-					if err := s.Delete(ctx, "acme", e.ID, 0, time.Now(), event("engagement.deleted")); err != nil {
-						failed <- err
-						return
-					}
-					say("deleted %s", e.ID)
 				}
 			}
 		}()
 	}
 	return <-failed
+}
+
+// outlived reports whether a writer goes on after an error: a hardy one does, after what the disk refused.
+func outlived(err error) bool {
+	e, known := errors.AsType[*contractor.Error](err)
+	if os.Getenv(hardyEnv) == "" || !known || e.Code != contractor.CodeUnavailable {
+		return false
+	}
+	time.Sleep(5 * time.Millisecond)
+	return true
+}
+
+// writeOne lives one engagement.
+func writeOne(ctx context.Context, s *db.Store, say func(string, ...any)) error {
+	e := worker("acme", fmt.Sprintf("%016x", rand.Uint64()))
+	e.Created, e.Modified = time.Now(), time.Now()
+	ev := event("engagement.created")
+	ev.Personal = []byte(`{"email":"ann@x.example"}`)
+	e, err := s.Create(ctx, e, 0, ev)
+	if err != nil {
+		return err
+	}
+	say("created %s", e.ID)
+	e.Record.Department = "Finance"
+	if e, err = s.Update(ctx, e, event("engagement.updated")); err != nil {
+		return err
+	}
+	say("updated %s", e.ID)
+	p, err := s.Person(ctx, e.Person)
+	if err != nil {
+		return err
+	}
+	p.GuestID = "guest-" + e.ID
+	h := holding("g1")
+	h.Engagement = e.ID
+	if err := s.Record(ctx, &contractor.Change{Person: p, Holdings: []*contractor.Holding{h}}, event("grant.added")); err != nil {
+		return err
+	}
+	say("granted %s", e.Person)
+	if rand.IntN(2) == 0 {
+		if err := s.Delete(ctx, "acme", e.ID, 0, time.Now(), event("engagement.deleted")); err != nil {
+			return err
+		}
+		say("deleted %s", e.ID)
+	}
+	return nil
 }
 
 // Whatever a process was told is written is there after kill -9, the journal is whole, and the next process goes on.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,15 +16,24 @@ import (
 // Lead makes this process the one that runs the loop on the database. A second one is refused at once: two loops would each
 // believe in a write quota of their own. The lock dies with the process. Writers that are no loop, such as the command line,
 // need no lead. release gives it up; calling it again does nothing.
-func (s *Store) Lead(_ context.Context) (release func(), err error) { return lead(s.path) }
+func (s *Store) Lead(ctx context.Context) (release func(), err error) { return lead(ctx, s.path) }
 
-func lead(database string) (release func(), err error) {
+func lead(ctx context.Context, database string) (release func(), err error) {
 	path := database + ".lock"
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("the lock of the database cannot be opened; let the service's user write to %s: %w", path, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	// A process that opens the database looks, for an instant, whether somebody leads.
+	for range 10 {
+		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		holder := "another scimbridge"
 		b := make([]byte, 32)

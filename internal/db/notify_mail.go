@@ -108,7 +108,7 @@ type waitingNotice struct {
 }
 
 func (t *tx) waitingNotices(sponsor string) (list []waitingNotice, err error) {
-	rows, err := t.conn.query(context.Background(), `SELECT seq, kind, person, engagement FROM notices WHERE sponsor = ? AND mail IS NULL ORDER BY until, seq LIMIT ?`, sponsor, maxDigest)
+	rows, err := t.query(`SELECT seq, kind, person, engagement FROM notices WHERE sponsor = ? AND mail IS NULL ORDER BY until, seq LIMIT ?`, sponsor, maxDigest)
 	if err != nil {
 		return nil, err
 	}

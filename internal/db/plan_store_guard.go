@@ -39,7 +39,7 @@ func (s *Store) AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (
 // removalHold finds what was decided, or waits, about a loss: sql.ErrNoRows if nothing does. Approval of all that is lost, in
 // whatever rows, is approval.
 func (t *tx) removalHold(r *contractor.RemovalRequest) (h contractor.Hold, err error) {
-	rows, err := t.conn.query(context.Background(), `SELECT `+holdColumns+` FROM holds WHERE person = ? AND kind = 'mapping' ORDER BY id DESC`, r.Person)
+	rows, err := t.query(`SELECT `+holdColumns+` FROM holds WHERE person = ? AND kind = 'mapping' ORDER BY id DESC`, r.Person)
 	if err != nil {
 		return h, err
 	}
@@ -175,7 +175,7 @@ func (s *Store) HoldRemovals(ctx context.Context, revision string, losses []cont
 
 // overtaken drops holds of earlier mappings that wait for nothing any more, and says so.
 func (t *tx) overtaken(where string, args ...any) error {
-	rows, err := t.conn.query(context.Background(), `SELECT `+holdColumns+` FROM holds WHERE kind = 'mapping' AND state = 'open' AND `+where, args...)
+	rows, err := t.query(`SELECT `+holdColumns+` FROM holds WHERE kind = 'mapping' AND state = 'open' AND `+where, args...)
 	if err != nil {
 		return err
 	}

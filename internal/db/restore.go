@@ -39,7 +39,7 @@ func Restore(ctx context.Context, backup, path string, actor audit.Actor, reason
 	if _, err := os.Stat(backup); err != nil {
 		return r, fmt.Errorf("the backup cannot be read: %w", err)
 	}
-	release, err := lead(path)
+	release, err := lead(ctx, path)
 	if err != nil {
 		return r, err
 	}

@@ -124,10 +124,10 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.wal.sync(); err != nil { // what the migrations wrote
 		return errors.Join(openError(s.path, err), conn.close())
 	}
-	disk := startSyncer(s.wal.sync)
-	s.short.settle = disk.settle
 	s.cp = newCheckpointer(s.checks, s.short)
-	s.w = startWriter(conn, s.writes, s.cp, disk)
+	disk := startSyncer(s.wal.sync, s.cp.health.lost)
+	s.short.settle = disk.settle
+	s.w = startWriter(conn, s.writes, s.cp, disk, s.wal.path)
 	go s.cp.loop()
 	return nil
 }
@@ -177,8 +177,11 @@ func makeFile(path string) error {
 
 // checkOurs looks at a file before anything in it is changed, the journal mode included.
 func checkOurs(ctx context.Context, drv driver.Driver, path string, busy time.Duration) error {
-	pool := openPool(drv, dsn(path, busy, "_query_only", "1"), 1)
+	pool := openPool(drv, dsn(path, busy), 1)
 	defer pool.Close() //nolint:errcheck // nothing was written
+	if err := settleLog(ctx, pool, path); err != nil {
+		return openError(path, err)
+	}
 	var id, tables int64
 	if err := pool.QueryRowContext(ctx, `PRAGMA application_id`).Scan(&id); err != nil {
 		return openError(path, err)

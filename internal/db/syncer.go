@@ -28,7 +28,9 @@ type syncer struct {
 
 	mu    sync.Mutex
 	moved chan struct{} // closed when durable grows
-	err   error         // why nothing can be promised any more
+	err   error         // why nothing can be promised until the log was written once more
+
+	failed func(error) // told of a sync that failed
 }
 
 // committed is a batch that the writer is done with.
@@ -41,13 +43,14 @@ type committed struct {
 // syncQueue bounds the batches that wait for the disk; the writer waits beyond.
 const syncQueue = 4
 
-func startSyncer(sync func() error) *syncer {
+func startSyncer(sync func() error, failed func(error)) *syncer {
 	y := &syncer{
-		sync:  sync,
-		queue: make(chan *committed, syncQueue),
-		ended: make(chan struct{}),
-		rest:  make(chan struct{}, 1),
-		moved: make(chan struct{}),
+		sync:   sync,
+		failed: failed,
+		queue:  make(chan *committed, syncQueue),
+		ended:  make(chan struct{}),
+		rest:   make(chan struct{}, 1),
+		moved:  make(chan struct{}),
 	}
 	go y.loop()
 	return y
@@ -110,15 +113,16 @@ func (y *syncer) finish(batches []*committed) {
 	}
 }
 
-// reach syncs, and lets those go who wait for a commit up to number. A sync that failed is final: the system may have dropped what it
-// could not write, and would call the next one a success.
+// reach syncs, and lets those go who wait for a commit up to number. A sync that failed is not tried again: the system may have dropped
+// what it could not write, and would call the next one a success.
 func (y *syncer) reach(number uint64) error {
 	err := y.sync()
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if err != nil {
-		y.err = &contractor.Error{Code: contractor.CodeUnavailable, Message: "the disk of the database failed; check the disk, then restart",
+		y.err = &contractor.Error{Code: contractor.CodeUnavailable, Message: diskFailed,
 			Cause: fmt.Errorf("sync the write-ahead log: %w", err)}
+		y.failed(y.err)
 	} else {
 		y.durable.Store(number)
 	}
@@ -127,7 +131,17 @@ func (y *syncer) reach(number uint64) error {
 	return y.err
 }
 
-// broken is why nothing can be written any more; nil: it can.
+// mended takes back that nothing can be promised: all that was committed has been written once more, and is on the disk.
+func (y *syncer) mended() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.err = nil
+	y.durable.Store(y.begun.Load())
+	close(y.moved)
+	y.moved = make(chan struct{})
+}
+
+// broken is why nothing can be written now; nil: it can.
 func (y *syncer) broken() error {
 	y.mu.Lock()
 	defer y.mu.Unlock()

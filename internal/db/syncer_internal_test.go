@@ -4,7 +4,20 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 )
+
+// eventually waits for what a probe does once a second.
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come to pass")
+		}
+	}
+}
 
 // What is committed and not yet on the disk is told to nobody: neither to whoever wrote it, nor to whoever reads it.
 func TestNothingIsToldBeforeItIsOnTheDisk(t *testing.T) {
@@ -47,7 +60,8 @@ func TestNothingIsToldBeforeItIsOnTheDisk(t *testing.T) {
 	}
 }
 
-func TestASyncThatFailedIsFinal(t *testing.T) {
+// Behind a sync that failed nothing is written and nothing is read, until the log was written once more.
+func TestASyncThatFailedIsMended(t *testing.T) {
 	s := openStore(t)
 	if err := s.w.do(t.Context(), put("k1")); err != nil {
 		t.Fatal(err)
@@ -63,6 +77,16 @@ func TestASyncThatFailedIsFinal(t *testing.T) {
 	}
 	if err := s.short.with(t.Context(), func(*conn) error { return nil }); !errors.Is(err, broken) {
 		t.Errorf("answered a read of what may be lost: %v", err)
+	}
+	eventually(t, func() bool { _, why := s.Refusing(time.Now()); return why == nil })
+	if err := s.w.do(t.Context(), put("k4")); err != nil {
+		t.Errorf("the disk works again: %v", err)
+	}
+	if err := s.short.with(t.Context(), func(*conn) error { return nil }); err != nil {
+		t.Errorf("the disk works again, and no read is answered: %v", err)
+	}
+	if n := settings(t, s); n != 3 {
+		t.Errorf("%d rows are stored, want the one that was acknowledged before, the one that was in doubt, the one after", n)
 	}
 }
 

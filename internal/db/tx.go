@@ -15,19 +15,38 @@ type tx struct {
 
 	writes int // statements done that may have changed something
 
+	// broken is an error after which the transaction may be gone: no further statement is run, since it would commit by itself.
+	broken error
+
 	// Last event of the journal, read inside this transaction before the first append.
 	head      head
 	headKnown bool
 }
 
 func (t *tx) exec(query string, args ...any) (sql.Result, error) {
+	if t.broken != nil {
+		return nil, t.broken
+	}
 	res, err := t.conn.exec(context.Background(), query, args...)
 	t.note(query, err)
 	return res, err
 }
 
-// note counts a statement that may have changed something. One that failed changed nothing.
+// query reads rows inside the transaction.
+func (t *tx) query(query string, args ...any) (*sql.Rows, error) {
+	if t.broken != nil {
+		return nil, t.broken
+	}
+	rows, err := t.conn.query(context.Background(), query, args...)
+	t.note(query, err)
+	return rows, err
+}
+
+// note counts a statement that may have changed something. One that failed changed nothing, or ended the transaction.
 func (t *tx) note(query string, err error) {
+	if endsTransaction(err) {
+		t.broken = err
+	}
 	if err == nil && !strings.HasPrefix(query, "SELECT") {
 		t.writes++
 	}
@@ -43,6 +62,9 @@ func (t *tx) changed(query string, args ...any) (int64, error) {
 }
 
 func (t *tx) row(query string, args []any, dest ...any) error {
+	if t.broken != nil {
+		return t.broken
+	}
 	err := t.conn.row(context.Background(), query, args, dest...)
 	t.note(query, err)
 	return err

@@ -46,6 +46,8 @@ type writer struct {
 	pool    *sql.DB
 	cp      *checkpointer
 	disk    *syncer
+	health  *health
+	log     string // path of the write-ahead log
 	queue   chan *work
 	closing chan struct{} // closed by close: no further work is taken
 	ended   chan struct{} // closed when the goroutine is gone
@@ -55,17 +57,20 @@ type writer struct {
 	careful int   // batches that still run in savepoints
 }
 
-func startWriter(conn *conn, pool *sql.DB, cp *checkpointer, disk *syncer) *writer {
+func startWriter(conn *conn, pool *sql.DB, cp *checkpointer, disk *syncer, log string) *writer {
 	w := &writer{
 		pool:    pool,
 		cp:      cp,
 		disk:    disk,
+		health:  cp.health,
+		log:     log,
 		queue:   make(chan *work, queueLength),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 		conn:    conn,
 	}
 	go w.loop()
+	go w.keepProbing()
 	return w
 }
 
@@ -100,6 +105,9 @@ func (w *writer) submit(ctx context.Context, item *work) error {
 	case <-w.closing:
 		return errClosed()
 	default:
+	}
+	if _, why := w.health.refusal(time.Now()); why != nil {
+		return why
 	}
 	select {
 	case w.queue <- item:
@@ -208,6 +216,7 @@ func (w *writer) commit(batch []*work) {
 	if len(started) == 0 {
 		return
 	}
+	w.health.begin(time.Now())
 	done := &committed{items: started}
 	var err error
 	if done.results, err = w.transact(started, &done.number); err != nil {
@@ -217,7 +226,9 @@ func (w *writer) commit(batch []*work) {
 			}
 		}
 	}
+	w.health.saw(err)
 	w.disk.put(done, len(w.queue) == 0)
+	w.health.end()
 	w.cp.wrote(len(started))
 }
 
@@ -268,6 +279,10 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 			again = results[i] != nil && t.writes > before
 		}
 		if err != nil || again {
+			break
+		}
+		if t.broken != nil {
+			err = t.broken
 			break
 		}
 		if results[i] == nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
@@ -310,7 +311,11 @@ func TestFullDisk(t *testing.T) {
 	queued(t, s, 4)
 	release()
 	wg.Wait()
-	limit(1 << 30)
+	// The connection that failed was dropped, and the next one knows no limit.
+	if _, why := s.Refusing(time.Now()); why == nil {
+		t.Error("the store does not say that it takes no writes")
+	}
+	eventually(t, func() bool { _, why := s.Refusing(time.Now()); return why == nil })
 	if err := s.w.do(t.Context(), put("k-after")); err != nil {
 		t.Errorf("once there is room: %v", err)
 	}

@@ -51,6 +51,9 @@ type Config struct {
 	// Undecided is how long a held end waits for a person before it takes effect. Default 7 days: access does not stay because
 	// nobody looked.
 	Undecided time.Duration
+	// Ready says why no pass may begin now, nil if one may: what is done in Entra must be recorded. Nil: always. The loop asks again
+	// after a second.
+	Ready func() error
 	// Skew tells how far this machine's clock is ahead of Entra's, and whether that is known. Nil: never known.
 	Skew func() (ahead time.Duration, known bool)
 	// MaxSkew is the disagreement of clocks from which time-driven removals wait. Default 5 min.
@@ -135,7 +138,7 @@ func (l *Loop) feed(ctx context.Context) error {
 	for {
 		now := time.Now()
 		l.jump.note(now)
-		due, err := l.Store.Due(ctx, now, dueBatch)
+		due, err := l.due(ctx, now)
 		if err != nil && ctx.Err() == nil {
 			l.Logger.Error("due people cannot be read; trying again", "error", err)
 		}
@@ -167,13 +170,28 @@ func (l *Loop) feed(ctx context.Context) error {
 	}
 }
 
+// due reads who is due, unless no pass may begin.
+func (l *Loop) due(ctx context.Context, now time.Time) ([]contractor.Due, error) {
+	if err := l.notReady(); err != nil {
+		return nil, err
+	}
+	return l.Store.Due(ctx, now, dueBatch)
+}
+
+func (l *Loop) notReady() error {
+	if l.Ready == nil {
+		return nil
+	}
+	return l.Ready()
+}
+
 func (l *Loop) work(ctx context.Context) {
 	for {
 		id, quit := l.queue.Get()
 		if quit {
 			return
 		}
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && l.notReady() == nil { // who is left out is still due
 			l.one(ctx, id)
 		}
 		l.queue.Done(id)
