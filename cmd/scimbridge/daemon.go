@@ -231,7 +231,7 @@ func (d *daemon) openDoors(ctx context.Context) error {
 		Vendors: func(name string) (*contractor.Vendor, bool) { return d.mapping.get().Vendor(name) },
 		Names:   func() []string { return d.mapping.get().Vendors() },
 		Groups:  func() []contractor.Entitlement { return d.mapping.get().Catalog() },
-		Proxies: prefixes(d.config.TrustedProxies), Refused: d.metrics.refused, HTTP: issuers,
+		Proxies: prefixes(d.config.TrustedProxies), Refused: d.metrics.refused, Spoiled: d.spoiled, HTTP: issuers,
 	})
 	if err != nil {
 		_ = l.Close()

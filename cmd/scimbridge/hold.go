@@ -23,8 +23,8 @@ func newHold(io streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hold",
 		Short: "What waits for a person: list, approve, cancel",
-		Long: `Changes of a vendor that wait for a person: more sudden ends than its guard allows, or an end put later by more than
-defaults.max_move. Approving lets the change take effect; cancelling ignores it until the vendor sends another. What nobody
+		Long: `Changes of a vendor that wait for a person: more sudden ends, or more ends moved to another day, than its guard allows, or
+an end put later by more than defaults.max_move. Approving lets the change take effect; cancelling ignores it until the vendor sends another. What nobody
 decides within seven days is decided for less access: the sudden end takes effect, the later end is ignored.`,
 	}
 	cmd.AddCommand(holdList(io), holdDecide(io, true), holdDecide(io, false))

@@ -93,6 +93,7 @@ const (
 	AlarmActivityOverflow AlarmKind = "activity_overflow" // the store's bound on activity is reached
 	AlarmFeedFailed       AlarmKind = "feed_failed"       // a vendor's server cannot be read
 	AlarmFeedHeld         AlarmKind = "feed_held"         // a whole reading misses more people than the guard allows
+	AlarmFeedRefused      AlarmKind = "feed_refused"      // every record of a vendor is refused
 	AlarmFeedDoubt        AlarmKind = "feed_doubt"        // whole readings are faulty, and so nobody is ended for being missing
 )
 

@@ -52,7 +52,17 @@ type HoldQuery struct {
 	Limit  int  // 0: 1,000
 }
 
-// EndRequest asks the guard whether a sudden end may take effect.
+// Wave is what kind of change of a feed a guard counts.
+type Wave int
+
+// WaveEnds are ends that a feed suddenly set and that would take effect now; the others are ends that it moved to another day to come.
+const (
+	WaveEnds Wave = iota
+	WaveEarlier
+	WaveLater
+)
+
+// EndRequest asks the guard whether an end that a feed suddenly set, or moved, may take effect.
 type EndRequest struct {
 	Engagement *Engagement
 	Person     string
@@ -61,6 +71,9 @@ type EndRequest struct {
 	Overall    Guard         // over all vendors
 	Undecided  time.Duration // how long a hold waits for a decision before it is approved
 	Clock      ClockDoubt
+	Wave       Wave
+	Former     time.Time // the end in force, where one is moved
+	End        time.Time // the end as the vendor has it now, where one is moved
 }
 
 // ClockDoubt is how far this machine's clock may be wrong; zero: it is right as far as is known. While it is doubted no hold
@@ -97,6 +110,13 @@ const (
 	DefaultGuardWindow = 24 * time.Hour
 	// GuardFloor is how many ends a percentage never holds: of three contractors, one is a third.
 	GuardFloor = 5
+	// WaveFloor is how many moved ends a percentage never holds.
+	WaveFloor = 25
+	// DefaultEndsPercent and DefaultMovesPercent bound a feed for which the mapping says nothing.
+	DefaultEndsPercent  = 20
+	DefaultMovesPercent = 50
+	// DefaultMaxRefused is how many records refused in a row are an alarm.
+	DefaultMaxRefused = 50
 	// DefaultUndecided is how long a held end waits for a person: access does not stay because nobody looked.
 	DefaultUndecided = 7 * 24 * time.Hour
 )

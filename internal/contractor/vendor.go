@@ -16,11 +16,17 @@ const (
 	MissingEndReject MissingEnd = "reject" // 400 at the SCIM door
 )
 
-// Guard bounds how many contract ends a feed may suddenly cause (product rule 7).
+// Guard bounds what a feed may do before somebody looks (product rule 7): how many contracts it may suddenly end, and how many ends it
+// may move to another day, in each direction.
 type Guard struct {
-	MaxEnds        int           // ends per window; 0: no such bound
-	MaxEndsPercent int           // percent of the live engagements per window; 0: no such bound
-	Window         time.Duration // rolling; 0: 24 h
+	MaxEnds         int           // ends per window; 0: no such bound
+	MaxEndsPercent  int           // percent of the live engagements per window; 0: no such bound
+	MaxMoves        int           // ends moved per window and direction; 0: no such bound
+	MaxMovesPercent int           // percent of the live engagements per window and direction; 0: no such bound
+	Window          time.Duration // rolling; 0: 24 h
+
+	MaxRefused   int  // records refused in a row before it is an alarm; 0: never
+	PauseRefused bool // and the vendor is paused
 }
 
 // Vendor is one vendor's section of the mapping file with the file's defaults filled in.

@@ -58,6 +58,14 @@ func (s *Store) Alarms(ctx context.Context, q contractor.AlarmQuery) (list []con
 	return list, failure("list alarms", err)
 }
 
+// RaiseAlarm raises an alarm, or counts it in the open one with its key.
+func (s *Store) RaiseAlarm(ctx context.Context, a contractor.Alarm) error {
+	return s.write(ctx, "raise an alarm", func(t *tx) error {
+		_, _, err := t.raise(a)
+		return err
+	})
+}
+
 // OpenAlarms counts the alarms that nobody has acknowledged, by severity.
 func (s *Store) OpenAlarms(ctx context.Context) (counts map[contractor.Severity]int, err error) {
 	counts = map[contractor.Severity]int{}

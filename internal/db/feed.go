@@ -140,7 +140,7 @@ func (s *Store) SaveImport(ctx context.Context, i contractor.ImportState, events
 // GuardWhy says which bound so many more sudden ends of a vendor would break; "" for none.
 func (s *Store) GuardWhy(ctx context.Context, vendor string, ends int, now time.Time, own, overall contractor.Guard) (why string, err error) {
 	err = s.write(ctx, "ask the guard", func(t *tx) error {
-		why, err = t.guardWhy(contractor.HoldMassEnd, vendor, "sudden ends", now, own, overall, wave{ends: ends, live: true})
+		why, err = t.guardWhy(vendor, now, own, overall, wave{kind: contractor.HoldMassEnd, ends: ends, live: true})
 		return err
 	})
 	return why, err

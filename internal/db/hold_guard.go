@@ -12,26 +12,40 @@ import (
 	"scimbridge/internal/contractor"
 )
 
-// AdmitEnd implements lifecycle.Store: it asks the guard, in one transaction with the window's count, whether a sudden end may
-// take effect. The answer for one change of a vendor stays the same until somebody decides, or the hold expires into approval.
+// AdmitEnd implements lifecycle.Store: it asks the guard, in one transaction with the window's count, whether an end that a feed suddenly
+// set, or moved, may take effect. The answer for one change of a vendor stays the same until somebody decides, or the hold expires: into
+// approval, where it is for less access, else into the former end.
 func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contractor.Hold, err error) {
-	e := r.Engagement
+	e, kind := r.Engagement, contractor.HoldMassEnd
+	if r.Wave == contractor.WaveLater {
+		kind = contractor.HoldDateMove
+	}
 	err = s.write(ctx, "ask the guard", func(t *tx) error {
-		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, contractor.HoldMassEnd, e.EndSetAt.UnixMicro())
+		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, string(kind), e.EndSetAt.UnixMicro())
 		switch {
 		case err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now):
-			actor := audit.Actor{Kind: audit.ActorClock}
-			return t.decide(&h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
+			return t.undecided(&h)
+		case err == nil && h.State == contractor.HoldAdmitted && h.Why == admittedMove && r.Wave == contractor.WaveEnds:
+			// It was moved to a day that has come so soon that it is a sudden end, and counts as one.
+			if _, err := t.exec(`DELETE FROM holds WHERE id = ?`, h.ID); err != nil {
+				return err
+			}
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		why, err := t.guardWhy(contractor.HoldMassEnd, e.Vendor, "sudden ends", r.Now, r.Vendor, r.Overall, wave{ends: 1, clock: r.Clock})
+		why, err := t.guardWhy(e.Vendor, r.Now, r.Vendor, r.Overall, wave{kind: kind, of: r.Wave, ends: 1, live: r.Wave != contractor.WaveEnds, clock: r.Clock})
 		if err != nil {
 			return err
 		}
 		h = contractor.Hold{
-			Kind: contractor.HoldMassEnd, State: contractor.HoldAdmitted, Vendor: e.Vendor, Person: r.Person, Engagement: e.ID,
+			Kind: kind, State: contractor.HoldAdmitted, Vendor: e.Vendor, Person: r.Person, Engagement: e.ID,
 			SetAt: e.EndSetAt, Opened: r.Now, Why: why,
+		}
+		switch {
+		case why != "" && r.Wave != contractor.WaveEnds:
+			h.Why = fmt.Sprintf("its end was moved from %s to %s; %s", r.Former.UTC().Format(time.RFC3339), r.End.UTC().Format(time.RFC3339), why)
+		case r.Wave != contractor.WaveEnds:
+			h.Why = admittedMove
 		}
 		if why == "" {
 			return t.insertHold(&h)
@@ -42,47 +56,86 @@ func (s *Store) AdmitEnd(ctx context.Context, r contractor.EndRequest) (h contra
 	return h, err
 }
 
+// admittedMove tells a moved end that was let through from a sudden one.
+const admittedMove = "moved"
+
+// undecided decides a hold that expired, for less access.
+func (t *tx) undecided(h *contractor.Hold) error {
+	actor := audit.Actor{Kind: audit.ActorClock}
+	if h.Kind == contractor.HoldDateMove {
+		return t.decide(h, contractor.HoldCancelled, actor, "nobody decided in time: the former end stays in force")
+	}
+	return t.decide(h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
+}
+
 // wave is how many changes the guard is asked about at once. live: whom they concern counts as live still.
 type wave struct {
+	kind  contractor.HoldKind
+	of    contractor.Wave
 	ends  int
 	live  bool
 	clock contractor.ClockDoubt
 }
 
-// guardWhy says which bound more changes of the kind would break, "" for none; what names such changes.
-func (t *tx) guardWhy(kind contractor.HoldKind, vendor, what string, now time.Time, own, overall contractor.Guard, more wave) (string, error) {
+// words name the changes.
+func (w *wave) words() string {
+	switch {
+	case w.kind == contractor.HoldMapping:
+		return "people whom the mapping takes access from"
+	case w.of == contractor.WaveEarlier:
+		return "ends moved to an earlier day"
+	case w.of == contractor.WaveLater:
+		return "ends moved to a later day"
+	}
+	return "sudden ends"
+}
+
+// bounds are the guard's about such changes, and how many a percentage never holds.
+func (w *wave) bounds(g contractor.Guard) (most, percent, floor int) {
+	if w.of != contractor.WaveEnds {
+		return g.MaxMoves, g.MaxMovesPercent, contractor.WaveFloor
+	}
+	return g.MaxEnds, g.MaxEndsPercent, contractor.GuardFloor
+}
+
+// guardWhy says which bound more changes of the kind would break, "" for none.
+func (t *tx) guardWhy(vendor string, now time.Time, own, overall contractor.Guard, more wave) (string, error) {
 	for _, scope := range []struct {
 		guard  contractor.Guard
 		vendor string
 		name   string
 	}{{own, vendor, "vendor " + vendor}, {overall, "", "all vendors together"}} {
-		g := scope.guard
-		if g.MaxEnds == 0 && g.MaxEndsPercent == 0 {
+		most, percent, floor := more.bounds(scope.guard)
+		if most == 0 && percent == 0 {
 			continue
 		}
-		window := g.Window
+		window := scope.guard.Window
 		if window == 0 {
 			window = contractor.DefaultGuardWindow
 		}
 		var ends, live int
-		err := t.row(`SELECT count(*) FROM holds WHERE kind = ?3 AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)`,
-			[]any{now.Add(-window - time.Duration(more.clock)).UnixMicro(), scope.vendor, string(kind)}, &ends)
+		err := t.row(`SELECT count(*) FROM holds WHERE kind = ?3 AND state = 'admitted' AND opened > ?1 AND (?2 = '' OR vendor = ?2)
+			AND (why = ?4) = (?5 <> 0)`,
+			[]any{now.Add(-window - time.Duration(more.clock)).UnixMicro(), scope.vendor, string(more.kind), admittedMove, boolean(more.of != contractor.WaveEnds)}, &ends)
 		if err != nil {
 			return "", err
 		}
 		all := ends + more.ends
-		if g.MaxEnds > 0 && all > g.MaxEnds {
-			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, all, what, window, g.MaxEnds), nil
+		if most > 0 && all > most {
+			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, all, more.words(), window, most), nil
 		}
 		if err := t.row(`SELECT coalesce(sum(live), 0) FROM vendors WHERE ?1 = '' OR name = ?1`, []any{scope.vendor}, &live); err != nil {
 			return "", err
 		}
 		// Those that have ended count no more as live: the share is of what was live before.
-		if live += ends; !more.live {
+		if more.of == contractor.WaveEnds {
+			live += ends
+		}
+		if !more.live {
 			live += more.ends
 		}
-		if g.MaxEndsPercent > 0 && all > contractor.GuardFloor && all*100 > g.MaxEndsPercent*live {
-			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, all, what, window, g.MaxEndsPercent), nil
+		if percent > 0 && all > floor && all*100 > percent*live {
+			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, all, more.words(), window, percent), nil
 		}
 	}
 	return "", nil

@@ -19,8 +19,7 @@ func (s *Store) AdmitMove(ctx context.Context, r contractor.MoveRequest) (h cont
 		h, err = t.hold(`engagement = ? AND kind = ? AND set_at = ?`, e.ID, string(contractor.HoldDateMove), e.EndSetAt.UnixMicro())
 		switch {
 		case err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now):
-			actor := audit.Actor{Kind: audit.ActorClock}
-			return t.decide(&h, contractor.HoldCancelled, actor, "nobody decided in time: the former end stays in force")
+			return t.undecided(&h)
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
@@ -40,13 +39,7 @@ func (s *Store) AdmitMove(ctx context.Context, r contractor.MoveRequest) (h cont
 			return err
 		}
 		h.State = contractor.HoldOpen
-		if err := t.insertHold(&h); err != nil {
-			return err
-		}
-		return t.append(&audit.Event{
-			Kind: "hold.opened", Actor: audit.Actor{Kind: audit.ActorBridge}, Outcome: audit.Held, Person: h.Person, Engagement: h.Engagement,
-			Vendor: h.Vendor, Reason: h.Why + "; decide with scimbridge hold approve or hold cancel", Until: h.Expires,
-		})
+		return t.openHold(&h)
 	})
 	return h, err
 }
@@ -59,7 +52,7 @@ func (s *Store) SettleMoves(ctx context.Context, engagement string, setAt time.T
 // overtake cancels what waits about an engagement's earlier ends: the vendor has sent another.
 func (t *tx) overtake(engagement string, setAt, now time.Time) error {
 	for {
-		h, err := t.hold(`engagement = ? AND kind = 'date_move' AND state = 'open' AND set_at < ?`, engagement, setAt.UnixMicro())
+		h, err := t.hold(`engagement = ? AND kind IN ('date_move', 'mass_end') AND state = 'open' AND set_at < ?`, engagement, setAt.UnixMicro())
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}

@@ -20,7 +20,7 @@ func (s *Store) AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (
 	err = s.write(ctx, "ask the guard about the mapping", func(t *tx) error {
 		h, err = t.removalHold(&r)
 		if errors.Is(err, sql.ErrNoRows) {
-			why, err := t.guardWhy(contractor.HoldMapping, r.Vendor, "people whom the mapping takes access from", r.Now, r.Bounds, r.Overall, wave{ends: 1, clock: r.Clock})
+			why, err := t.guardWhy(r.Vendor, r.Now, r.Bounds, r.Overall, wave{kind: contractor.HoldMapping, ends: 1, clock: r.Clock})
 			if err != nil {
 				return err
 			}
@@ -28,8 +28,7 @@ func (s *Store) AdmitRemoval(ctx context.Context, r contractor.RemovalRequest) (
 			return err
 		}
 		if err == nil && h.State == contractor.HoldOpen && r.Clock.Over(h.Expires, r.Now) {
-			actor := audit.Actor{Kind: audit.ActorClock}
-			return t.decide(&h, contractor.HoldApproved, actor, "nobody decided in time: access does not stay because nobody looked")
+			return t.undecided(&h)
 		}
 		return err
 	})

@@ -36,7 +36,7 @@ const (
 )
 
 // Invite makes a guest with its display name and sponsors in one call. Handle is its object id; AlreadySo says that the
-// address was in the directory before. VerdictUnknown: the guest may have been made, so look before inviting again.
+// address may have been in the directory before: look at the account's age. VerdictUnknown: the guest may have been made, so look before inviting again.
 func (c *Client) Invite(ctx context.Context, in contractor.Invitation) (contractor.Receipt, error) {
 	const op = "invite"
 	if err := checkInvitation(op, in); err != nil {
@@ -92,12 +92,11 @@ func (c *Client) invite(ctx context.Context, body invitationBody) (contractor.Re
 	r.Handle = answer.InvitedUser.ID
 	older, err := c.olderThan(ctx, answer.InvitedUser.ID, began.Add(-createdSlack))
 	if err != nil {
-		f, isFailure := asFailure(err)
-		if !isFailure {
+		if _, isFailure := asFailure(err); !isFailure {
 			return contractor.Receipt{}, err
 		}
-		f.Op, f.Verdict, f.Message = op, contractor.VerdictUnknown, "Graph took the invitation, but it could not be seen whether the guest is new; looking for it"
-		return contractor.Receipt{}, f
+		c.log.DebugContext(ctx, "it could not be seen whether an invited guest is new", "guest", r.Handle, "error", err)
+		older = true // as far as is known: the caller looks
 	}
 	if older {
 		r.AlreadySo = true

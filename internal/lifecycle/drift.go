@@ -349,6 +349,8 @@ func (ps *pass) compareSchedules(s *scene) {
 			if ps.deviates(contractor.DriftShortened, object, "somebody else made Entra end it "+end.UTC().Format(time.RFC3339)+"; the grant ends "+h.End.UTC().Format(time.RFC3339), false) {
 				h.EntraEnd = end
 			}
+		default: // later than was written, and within the grant: no drift, but what a grant that is shortened now has to move
+			h.EntraEnd = end
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/entra/emulator"
+	"scimbridge/internal/lifecycle"
 )
 
 // withGuard bounds vendor acme to three sudden ends a day.
@@ -94,6 +95,79 @@ func TestMassEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestWaveOfMovedEnds: a feed that moves many ends within a day is held beyond the bound, in either direction, and what nobody decides
+// about is decided for less access.
+func TestWaveOfMovedEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mapping := strings.Replace(worldMapping, "acme: {email_domains: [acme.example]}", "acme: {email_domains: [acme.example], guard: {max_moves: 4}}", 1)
+		w := newWorldOf(t, emulator.Config{Seed: 33}, mapping)
+		defer func() { w.stopRun() }()
+		begin := time.Now()
+		day := func(n int) time.Time { return begin.AddDate(0, 0, n) }
+		var ids []string
+		for i := range 10 {
+			ids = append(ids, w.push("acme", who{mail: fmt.Sprintf("p%d@acme.example", i), end: day(60)}))
+		}
+		w.pass(5 * time.Minute)
+		all := func(end time.Time) {
+			for _, id := range ids {
+				w.end(id, end)
+			}
+			w.pass(10 * time.Minute)
+		}
+		ends := func(end time.Time) (n int) {
+			for _, s := range w.tenant.State().Schedules {
+				if s.Active && s.End != nil && s.End.Sub(end).Abs() < time.Minute {
+					n++
+				}
+			}
+			return n
+		}
+		open := func() []contractor.Hold {
+			holds, err := w.store.Holds(t.Context(), contractor.HoldQuery{})
+			must(t, err)
+			return holds
+		}
+		all(day(20))
+		if a, b := ends(day(20)), ends(day(60)); a != 4 || b != 6 || len(open()) != 6 {
+			t.Fatalf("moved earlier: %d took effect, %d kept their end, %d holds\n%s", a, b, len(open()), w.tell())
+		}
+		h := open()[0]
+		if h.Kind != contractor.HoldMassEnd || !strings.Contains(h.Why, "5 ends moved to an earlier day within 24h0m0s, the guard allows 4") || w.status(h.Engagement) != "held" {
+			t.Errorf("the hold: %+v, %s", h, w.status(h.Engagement))
+		}
+		kept := lifecycle.KeptUntil(&w.personOf(h.Engagement).Engagements[0], vendorOf(w, "acme"), []contractor.Hold{h}, time.Now())
+		if !kept.Equal(day(60).Truncate(time.Second)) {
+			t.Errorf("explained as kept until %s", kept)
+		}
+		_, err := w.store.DecideHold(t.Context(), eve(), h.ID, false, "a mistake of the feed")
+		must(t, err)
+		w.loop.Wake()
+		w.restart()
+		w.pass(8 * 24 * time.Hour)
+		if a, b := ends(day(20)), ends(day(60)); a != 9 || b != 1 || len(open()) != 0 {
+			t.Fatalf("a week later: %d took effect, %d kept their end, %d holds\n%s", a, b, len(open()), w.tell())
+		}
+		all(day(90))
+		if a, b := ends(day(90)), ends(day(20)); a != 4 || b < 5 || len(open()) != 6 {
+			t.Fatalf("moved later: %d took effect, %d kept their end, %d holds\n%s", a, b, len(open()), w.tell())
+		}
+		all(day(20)) // the vendor takes it back: nothing is left to decide
+		if a, b := ends(day(90)), len(open()); a != 0 || b > 6 {
+			t.Fatalf("taken back: %d at the later day, %d holds\n%s", a, b, w.tell())
+		}
+		w.until(day(21))
+		if n := w.enabled(); n > 1 {
+			t.Errorf("%d have access after the end\n%s", n, w.tell())
+		}
+	})
+}
+
+func vendorOf(w *world, name string) *contractor.Vendor {
+	v, _ := w.mapping.Vendor(name)
+	return v
 }
 
 // TestBlock: an admin's emergency stop goes ahead of the records, and stays until it is lifted.

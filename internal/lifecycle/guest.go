@@ -190,7 +190,12 @@ func (ps *pass) invite(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	if r.AlreadySo {
-		// The address was in the directory, though the look-up did not see it: ours only if made by an earlier try of ours.
+		// The address may have been in the directory, though the look-up did not see it: ours only if made by this try or an earlier one.
+		e := ps.event("guest.invite_answered", audit.Done, "Entra named a guest for the invitation; whether it is new is looked at")
+		e.RequestID, e.ClientID = r.RequestID, r.ClientRequestID
+		if err := ps.record(ctx, nil, e); err != nil {
+			return false, err
+		}
 		g, err := ps.Directory.Guest(ctx, r.Handle)
 		if err != nil {
 			return false, err

@@ -21,8 +21,17 @@ func KeptUntil(e *contractor.Engagement, v *contractor.Vendor, holds []contracto
 			if former, sudden := suddenEnd(e, v, at); sudden {
 				return former
 			}
+			if former, _, wave := movedEnd(e, v, at); wave == contractor.WaveEarlier {
+				return former
+			}
+			if p, err := e.Period(v); err == nil && at.Before(p.End) && e.PrevEnd.After(p.End) {
+				return e.PrevEnd
+			}
 		case contractor.HoldDateMove:
 			if former, _, _ := movedFar(e, v); !former.IsZero() {
+				return former
+			}
+			if former, _, wave := movedEnd(e, v, at); wave == contractor.WaveLater {
 				return former
 			}
 			// What was told about it may be of after the decision; then the end before the vendor's change is meant.

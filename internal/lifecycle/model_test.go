@@ -77,7 +77,7 @@ func told(t *testing.T, seed uint64, story []event, between func(lifecycle.Direc
 const modelDrift = "disabled: repair, member_added: repair"
 
 func (v *verdict) tell(seed uint64, story []event, between func(lifecycle.Directory) lifecycle.Directory) string {
-	mapping := withGuard(withDrift(modelDrift))
+	mapping := strings.Replace(withGuard(withDrift(modelDrift)), "max_ends: 3,", "max_ends: 3, max_moves: 2,", 1)
 	m := &model{world: newWorldBetween(v, emulator.Config{Seed: seed, Throttle: 0.05, ServerError: 0.03, Lag: 3 * time.Second}, mapping, between), ends: map[string]time.Time{}}
 	defer func() { m.stopRun() }()
 	_, err := m.tenant.AddUser(emulator.UserSeed{Guest: true, Mail: otherGuest, Name: "Somebody Else's"})

@@ -57,6 +57,9 @@ func (l *Loop) Reconcile(ctx context.Context, person string) (next time.Time, er
 	if err := ps.moves(ctx); err != nil {
 		return p.NextAt, err
 	}
+	if err := ps.waves(ctx); err != nil {
+		return p.NextAt, err
+	}
 	ps.want = l.Rules().Desired(p, now)
 	if err := ps.keepLosses(ctx); err != nil {
 		return p.NextAt, err

@@ -18,7 +18,7 @@ type Store interface {
 	NextDue(ctx context.Context) (time.Time, error)
 	// Person reads one person with engagements (tombstones too, test users not) and holdings that have not ended.
 	Person(ctx context.Context, id string) (*contractor.Person, error)
-	// AdmitEnd asks the guard whether an end that a feed suddenly set may take effect (product rule 7). The answer for one
+	// AdmitEnd asks the guard whether an end that a feed suddenly set, or moved, may take effect (product rule 7). The answer for one
 	// change stays the same until somebody decides, or the hold expires into approval.
 	AdmitEnd(ctx context.Context, r contractor.EndRequest) (contractor.Hold, error)
 	// AdmitRemoval asks the guard whether an edit of the mapping may take access away. What was approved passes, and the answer
@@ -43,7 +43,7 @@ type Directory interface {
 	FindGuest(ctx context.Context, email string) (*contractor.Guest, error)
 	// Guest reads a user by object id, from deleted items if it is not among the living. nil if it is nowhere.
 	Guest(ctx context.Context, id string) (*contractor.Guest, error)
-	// Invite makes a guest; Receipt.Handle is its object id. VerdictUnknown: look before inviting again.
+	// Invite makes a guest; Receipt.Handle is its object id, AlreadySo that it may be older. VerdictUnknown: look before inviting again.
 	Invite(ctx context.Context, in contractor.Invitation) (contractor.Receipt, error)
 	// UpdateGuest writes user properties; an empty value clears one.
 	UpdateGuest(ctx context.Context, id string, attributes map[string]string) (contractor.Receipt, error)

@@ -67,6 +67,10 @@ func (m *model) keepHeld(p *contractor.Person) {
 				continue
 			}
 			former := e.PrevEnd
+			if period, err := e.Period(v); err == nil && e.EndedAt.IsZero() && time.Now().Before(period.End) && !e.Standing.EffectiveEnd.IsZero() {
+				e.KeptUntil = e.Standing.EffectiveEnd // it was moved to a day to come
+				continue
+			}
 			running := *e
 			running.EndedAt = time.Time{}
 			if period, err := running.Period(v); err == nil && !e.EndedAt.IsZero() && period.End.After(former) {
@@ -265,8 +269,8 @@ func (m *model) window() {
 	must(m.t, err)
 	defer file.Close() //nolint:errcheck // read only
 	var worst int
-	err = file.QueryRowContext(context.Background(), `SELECT coalesce(max((SELECT count(*) FROM holds b WHERE b.kind = 'mass_end' AND b.state = 'admitted' AND b.vendor = 'acme'
-		AND b.opened <= a.opened AND b.opened > a.opened - 86400000000)), 0) FROM holds a WHERE a.kind = 'mass_end' AND a.state = 'admitted' AND a.vendor = 'acme'`).Scan(&worst)
+	err = file.QueryRowContext(context.Background(), `SELECT coalesce(max((SELECT count(*) FROM holds b WHERE b.kind = 'mass_end' AND b.why = '' AND b.state = 'admitted' AND b.vendor = 'acme'
+		AND b.opened <= a.opened AND b.opened > a.opened - 86400000000)), 0) FROM holds a WHERE a.kind = 'mass_end' AND a.why = '' AND a.state = 'admitted' AND a.vendor = 'acme'`).Scan(&worst)
 	must(m.t, err)
 	if worst > 3 {
 		m.broken(7, "%d sudden ends of one vendor took effect within a day", worst)

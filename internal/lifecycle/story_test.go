@@ -37,6 +37,7 @@ const (
 	retitle happening = "retitle" // another title, and so another rule
 	deletes happening = "deletes" // DELETE
 	goesMad happening = "mad"     // a feed ends everybody
+	wave    happening = "wave"    // a feed moves everybody's end
 	rival   happening = "rival"   // a vendor tries another's record
 	restart happening = "restart" // the bridge is stopped and started
 	crash   happening = "crash"   // kill -9 in the middle of something
@@ -59,7 +60,7 @@ func chances() []struct {
 		kind happening
 		of   int
 	}{
-		{hires, 20}, {moves, 10}, {passed, 5}, {active, 9}, {retitle, 7}, {deletes, 5}, {goesMad, 2}, {rival, 2}, {restart, 4}, {crash, 6},
+		{hires, 20}, {moves, 10}, {passed, 5}, {active, 9}, {retitle, 7}, {deletes, 5}, {goesMad, 2}, {wave, 3}, {rival, 2}, {restart, 4}, {crash, 6},
 		{dead, 3}, {away, 4}, {clock, 3}, {stops, 4}, {extends, 3}, {decides, 4}, {tampers, 10}, {waits, 14},
 	}
 }
@@ -141,6 +142,8 @@ func (m *model) happen(e event) {
 		m.pass(e.Span / 5)
 	case goesMad:
 		m.madFeed([]string{"acme", "kforce"}[e.Pick%2])
+	case wave:
+		m.waveOf([]string{"acme", "kforce"}[e.Pick%2], soon(e))
 	case decides:
 		m.decide(e)
 	default:
@@ -260,6 +263,16 @@ func (m *model) madFeed(vendor string) {
 	for _, id := range m.live {
 		if m.vendors[id] == vendor {
 			m.patch(id, "active", false)
+		}
+	}
+}
+
+func (m *model) waveOf(vendor string, end time.Time) {
+	m.say("the feed of %s moves every end to %s", vendor, end)
+	for _, id := range m.live {
+		if m.vendors[id] == vendor {
+			m.end(id, end)
+			m.ends[id] = end
 		}
 	}
 }

@@ -43,9 +43,13 @@ type fileDefaults struct {
 }
 
 type fileGuard struct {
-	MaxEnds        int              `yaml:"max_ends"`
-	MaxEndsPercent int              `yaml:"max_ends_percent"`
-	Window         *contractor.Span `yaml:"window"`
+	MaxEnds         int              `yaml:"max_ends"`
+	MaxEndsPercent  int              `yaml:"max_ends_percent"`
+	MaxMoves        *int             `yaml:"max_moves"`
+	MaxMovesPercent *int             `yaml:"max_moves_percent"`
+	MaxRefused      *int             `yaml:"max_refused"`
+	OnRefused       string           `yaml:"on_refused"`
+	Window          *contractor.Span `yaml:"window"`
 }
 
 type fileOffboarding struct {

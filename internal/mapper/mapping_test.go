@@ -68,11 +68,11 @@ rules:
 	want := map[string]*contractor.Vendor{
 		"plain": {
 			Name: "plain", EmailDomains: []string{"acme.example"}, Quota: 100, Zone: berlin, MissingEnd: contractor.MissingEndCap,
-			MaxDuration: contractor.Span{Days: 180}, Guard: contractor.Guard{MaxEnds: 25, Window: 24 * time.Hour}, RatePerSec: 5,
+			MaxDuration: contractor.Span{Days: 180}, Guard: contractor.Guard{MaxEnds: 25, MaxMovesPercent: 50, MaxRefused: 50, Window: 24 * time.Hour}, RatePerSec: 5,
 		},
 		"own": {
 			Name: "own", EmailDomains: []string{"globex.example"}, Profile: "sap-ips", Supplier: "Globex", Zone: tokyo, DateLayouts: []string{"02.01.2006"},
-			MissingEnd: contractor.MissingEndHold, Guard: contractor.Guard{MaxEndsPercent: 10, Window: 12 * time.Hour}, TestUsers: []string{"scim-*"},
+			MissingEnd: contractor.MissingEndHold, Guard: contractor.Guard{MaxEndsPercent: 10, MaxMovesPercent: 50, MaxRefused: 50, Window: 12 * time.Hour}, TestUsers: []string{"scim-*"},
 			Aliases: map[string][]string{"endDate": {"ext:sap.validTo"}, "title": {"ext:sap.position"}}, IgnoreGroups: true, RatePerSec: 0.5,
 		},
 	}
@@ -92,7 +92,7 @@ rules:
 	if diff := cmp.Diff([]string{"own", "plain"}, m.Vendors()); diff != "" {
 		t.Errorf("vendors (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(contractor.Guard{MaxEndsPercent: 20, Window: 7 * 24 * time.Hour}, m.Guard()); diff != "" {
+	if diff := cmp.Diff(contractor.Guard{MaxEndsPercent: 20, MaxMovesPercent: 50, Window: 7 * 24 * time.Hour}, m.Guard()); diff != "" {
 		t.Errorf("guard (-want +got):\n%s", diff)
 	}
 	catalog := []contractor.Entitlement{{Kind: contractor.KindGroup, Name: "base", ID: "3f0c6f0e-1d7b-4b1f-9a57-0b1f0a3a9a01", Expiry: contractor.ExpiryEntra}}

@@ -139,7 +139,7 @@ func (b *builder) buildDefaults() {
 	}
 	slices.SortFunc(b.notify, func(x, y contractor.Span) int { return int(y.Approx()/time.Second) - int(x.Approx()/time.Second) })
 	b.buildSponsorWork(d)
-	b.guard = b.buildGuard(path("guard"), b.file.Guard, contractor.Guard{})
+	b.guard = b.overallGuard()
 	b.buildDrift()
 }
 
@@ -160,23 +160,67 @@ func (b *builder) location(where []any, name string, otherwise *time.Location) *
 	return z
 }
 
+// buildGuard reads a guard. What it does not say of moved ends and of refused records is as otherwise; of sudden ends, as it stands.
 func (b *builder) buildGuard(where []any, g *fileGuard, otherwise contractor.Guard) contractor.Guard {
 	if g == nil {
 		return otherwise
 	}
-	if g.MaxEnds < 0 {
+	out := otherwise
+	out.MaxEnds, out.MaxEndsPercent, out.Window = g.MaxEnds, g.MaxEndsPercent, 24*time.Hour
+	if g.MaxMoves != nil || g.MaxMovesPercent != nil {
+		out.MaxMoves, out.MaxMovesPercent = orZero(g.MaxMoves), orZero(g.MaxMovesPercent)
+	}
+	if g.MaxRefused != nil {
+		out.MaxRefused = *g.MaxRefused
+	}
+	if g.OnRefused != "" && b.enum(append(where, "on_refused"), g.OnRefused, "alarm", "pause") {
+		out.PauseRefused = g.OnRefused == "pause"
+	}
+	if out.MaxRefused < 0 {
+		b.at(append(where, "max_refused"), "max_refused cannot be below 0; 0 means no limit")
+	}
+	if out.MaxEnds < 0 {
 		b.at(append(where, "max_ends"), "max_ends cannot be below 0; 0 means no limit")
 	}
-	if g.MaxEndsPercent < 0 || g.MaxEndsPercent > 100 {
-		b.at(append(where, "max_ends_percent"), "max_ends_percent is a percentage from 0 to 100, not %d", g.MaxEndsPercent)
+	if out.MaxEndsPercent < 0 || out.MaxEndsPercent > 100 {
+		b.at(append(where, "max_ends_percent"), "max_ends_percent is a percentage from 0 to 100, not %d", out.MaxEndsPercent)
 	}
-	window := 24 * time.Hour
+	if out.MaxMoves < 0 {
+		b.at(append(where, "max_moves"), "max_moves cannot be below 0; 0 means no limit")
+	}
+	if out.MaxMovesPercent < 0 || out.MaxMovesPercent > 100 {
+		b.at(append(where, "max_moves_percent"), "max_moves_percent is a percentage from 0 to 100, not %d", out.MaxMovesPercent)
+	}
 	if g.Window != nil {
-		if window = g.Window.Approx(); window < time.Minute || window > 90*24*time.Hour {
+		if out.Window = g.Window.Approx(); out.Window < time.Minute || out.Window > 90*24*time.Hour {
 			b.at(append(where, "window"), "a guard's window lies between 1m and 90d, not %s", g.Window)
 		}
 	}
-	return contractor.Guard{MaxEnds: g.MaxEnds, MaxEndsPercent: g.MaxEndsPercent, Window: window}
+	return out
+}
+
+func orZero(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+// overallGuard reads the guard over all vendors together, which has no say about one vendor's refused records.
+func (b *builder) overallGuard() contractor.Guard {
+	if g := b.file.Guard; g != nil && (g.MaxRefused != nil || g.OnRefused != "") {
+		b.at(path("guard"), "max_refused and on_refused belong to one vendor's guard; write them under defaults.guard or vendors.NAME.guard")
+	}
+	otherwise := defaultGuard()
+	otherwise.MaxRefused = 0
+	return b.buildGuard(path("guard"), b.file.Guard, otherwise)
+}
+
+// defaultGuard bounds a feed about which the file says nothing: nobody's bad day empties a tenant.
+func defaultGuard() contractor.Guard {
+	return contractor.Guard{
+		MaxEndsPercent: contractor.DefaultEndsPercent, MaxMovesPercent: contractor.DefaultMovesPercent, MaxRefused: contractor.DefaultMaxRefused,
+	}
 }
 
 func (b *builder) buildInvitation() {

@@ -40,7 +40,7 @@ func aliasFields() map[string]string {
 func (b *builder) buildVendors() {
 	b.vendors = map[string]*contractor.Vendor{}
 	d := &b.file.Defaults
-	guard := b.buildGuard(path("defaults", "guard"), d.Guard, contractor.Guard{})
+	guard := b.buildGuard(path("defaults", "guard"), d.Guard, defaultGuard())
 	missing := contractor.MissingEnd(cmp.Or(d.MissingEnd, string(contractor.MissingEndHold)))
 	if missing == contractor.MissingEndCap && d.MaxDuration.IsZero() && !b.has("defaults", "max_duration") {
 		b.at(path("defaults", "missing_end"), "missing_end: cap needs a max_duration; add max_duration: 180d to defaults")

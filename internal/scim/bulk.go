@@ -154,7 +154,9 @@ func (run *bulkRun) visit(i int) {
 		}
 	}
 	if op.err == nil {
-		op.err = run.do(op)
+		if op.err = run.do(op); op.method != http.MethodDelete {
+			run.note(op.err)
+		}
 	}
 	run.settle(op)
 }

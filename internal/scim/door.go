@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,10 @@ type Config struct {
 	// Refused, if given, is called for each failed sign-in, with the vendor if it is known and the mapping has it.
 	Refused func(vendor string, why contractor.Code)
 
+	// Spoiled, if given, is called when a vendor's records have been refused so many times in a row as its guard has it, with what is
+	// wrong with the last one; and again after as many. It is called within the request.
+	Spoiled func(ctx context.Context, vendor string, inRow int, why *contractor.Error)
+
 	// Proxies are the reverse proxies whose X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 
@@ -66,6 +71,7 @@ type Door struct {
 	refusals    refusals
 	connections connections
 	onRefused   func(string, contractor.Code)
+	streaks     streaks
 }
 
 // New makes a Door. It refuses missing parts and a malformed PublicURL.
@@ -107,6 +113,7 @@ func New(c Config) (*Door, error) {
 		d.onRefused = func(string, contractor.Code) {}
 	}
 	d.gates.limits = d.limits
+	d.streaks.spoiled = c.Spoiled
 	d.router = d.routes()
 	return d, nil
 }
@@ -133,10 +140,10 @@ func (d *Door) routes() *echo.Echo {
 	read("/ResourceTypes/:id", d.vendor((*call).resourceTypeByName))
 
 	read("/Users", d.vendor((*call).listUsers))
-	g.POST("/Users", d.vendor((*call).postUser))
+	g.POST("/Users", d.vendor(noted((*call).postUser)))
 	read("/Users/:id", d.vendor((*call).getUser))
-	g.PUT("/Users/:id", d.vendor((*call).putUser))
-	g.PATCH("/Users/:id", d.vendor((*call).patchUser))
+	g.PUT("/Users/:id", d.vendor(noted((*call).putUser)))
+	g.PATCH("/Users/:id", d.vendor(noted((*call).patchUser)))
 	g.DELETE("/Users/:id", d.vendor((*call).deleteUser))
 
 	g.POST("/Users/.search", d.vendor((*call).searchUsers))

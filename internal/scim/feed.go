@@ -60,10 +60,19 @@ func (f *Feed) Put(ctx context.Context, r contractor.FeedRecord) (contractor.Fee
 	if err != nil {
 		return contractor.FeedResult{}, err
 	}
-	if int64(len(r.Body)) > f.door.limits.Body {
-		return contractor.FeedResult{}, contractor.Errorf(contractor.CodeTooLarge, "the record is larger than %d bytes", f.door.limits.Body)
+	out, err := k.put(ctx, r)
+	if !f.dry {
+		k.noteIn(ctx, err)
 	}
-	sent, err := parseJSON(string(r.Body), f.door.limits.json())
+	return out, err
+}
+
+func (k *call) put(ctx context.Context, r contractor.FeedRecord) (contractor.FeedResult, error) {
+	f := k.door
+	if int64(len(r.Body)) > f.limits.Body {
+		return contractor.FeedResult{}, contractor.Errorf(contractor.CodeTooLarge, "the record is larger than %d bytes", f.limits.Body)
+	}
+	sent, err := parseJSON(string(r.Body), f.limits.json())
 	if err != nil {
 		return contractor.FeedResult{}, err
 	}
