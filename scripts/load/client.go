@@ -55,12 +55,13 @@ func (t *target) build(b []byte, method, path string, body []byte) []byte {
 // client is one kept connection. Its own reader of answers takes a tenth of what net/http's client does: on a machine that the
 // server shares, the client is to cost little.
 type client struct {
-	addr string
-	conn net.Conn
-	last bool // the server closes the connection behind this answer
-	in   *bufio.Reader
-	out  []byte
-	body []byte // of the last answer
+	addr  string
+	conn  net.Conn
+	last  bool      // the server closes the connection behind this answer
+	until time.Time // nothing is waited for beyond; zero: for as long as a request may take
+	in    *bufio.Reader
+	out   []byte
+	body  []byte // of the last answer
 }
 
 func dial(ctx context.Context, addr string) (*client, error) {
@@ -82,7 +83,11 @@ func (c *client) do() (status int, err error) {
 		_ = c.conn.Close() // the server has closed it
 		c.conn, c.in, c.last = fresh.conn, fresh.in, false
 	}
-	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
+	deadline := time.Now().Add(requestTimeout)
+	if !c.until.IsZero() && c.until.Before(deadline) {
+		deadline = c.until
+	}
+	if err := c.conn.SetDeadline(deadline); err != nil {
 		return 0, err
 	}
 	if _, err := c.conn.Write(c.out); err != nil {
@@ -170,7 +175,11 @@ type work struct {
 	or    int                  // another status that will do; 0: none
 	check func(b []byte) error // of the first answer of each client; nil: none
 	limit int                  // requests at most; 0: as many as fit into the time
+	bound time.Duration        // how long answers may be waited for; 0: for ever
 }
+
+// errBound is the end of a measurement whose answers do not come.
+var errBound = errors.New("the bound on a measurement was reached")
 
 // drive sends requests by n clients for a time, each waiting for its answer before it sends the next. first is the number of the
 // first request; no number is sent twice.
@@ -184,6 +193,9 @@ func drive(ctx context.Context, w *work, n int, each time.Duration, first int) (
 			return nil, err
 		}
 		defer c.conn.Close() //nolint:errcheck // it was read
+		if w.bound > 0 {
+			c.until = time.Now().Add(w.bound)
+		}
 		clients[i] = c
 	}
 	var next atomic.Int64
@@ -201,6 +213,9 @@ func drive(ctx context.Context, w *work, n int, each time.Duration, first int) (
 				c.out = w.next(c.out[:0], k)
 				sent := time.Now()
 				status, err := c.do()
+				if err != nil && !c.until.IsZero() && !time.Now().Before(c.until) {
+					err = errBound
+				}
 				took[i] = append(took[i], time.Since(sent))
 				if err == nil && status != w.want && status != w.or {
 					err = fmt.Errorf("status %d, not %d: %.300s", status, w.want, c.body)

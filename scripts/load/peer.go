@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
 	"time"
 )
 
-// peerUsers is how many Users a peer has before it is measured; peerFill bounds the time that this may take.
+// peerUsers is how many Users a peer has before it is measured; peerFill bounds the time that this may take, and peerRow that
+// of one measurement.
 const (
 	peerUsers = 2000
 	peerFill  = 60 * time.Second
+	peerRow   = 25 * time.Second // for one measurement, its answers included
 )
 
 // peer measures any SCIM server by the same generator: Users are made first, over SCIM, and then read, looked up, listed, changed.
@@ -43,11 +46,15 @@ func (o *options) peer(ctx context.Context, name, base, token string) error {
 			if s.first != nil {
 				from = *s.first
 			}
-			s.w.to = to
+			s.w.to, s.w.bound = to, peerRow
 			if s.what == "PATCH active" {
 				s.w.check, s.w.or = nil, 204 // a server may answer without the resource (RFC 7644 section 3.5.2)
 			}
 			r, err := drive(ctx, s.w, n, o.each, from)
+			if errors.Is(err, errBound) {
+				t.add(s.what, fmt.Sprint(n), fmt.Sprintf("did not finish in %.0f s", peerRow.Seconds()), "", "")
+				continue
+			}
 			if err != nil {
 				t.add(s.what, fmt.Sprint(n), fmt.Sprintf("refused: %.60s", err), "", "")
 				continue
