@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"scimbridge/internal/audit"
 	"scimbridge/internal/console"
 	"scimbridge/internal/contractor"
+	"scimbridge/internal/lifecycle"
 	"scimbridge/internal/mapper"
 	"scimbridge/internal/policy"
 )
@@ -44,8 +46,17 @@ func (b *consoleBridge) Status(ctx context.Context) (console.Status, error) {
 }
 
 // MakePlan implements console.Bridge.
-func (b *consoleBridge) MakePlan(ctx context.Context, actor audit.Actor, m *mapper.Mapping) (string, error) {
-	p, _, err := planOf(ctx, b.d.store, actor, m, time.Now().UTC().Truncate(time.Microsecond), func(int) {})
+func (b *consoleBridge) MakePlan(ctx context.Context, actor audit.Actor, m *mapper.Mapping, told func(done, of int)) (string, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	stats, err := b.d.store.Stats(ctx, now, statsAge)
+	if err != nil {
+		return "", err
+	}
+	all := 0
+	for _, n := range stats.Phases {
+		all += n
+	}
+	p, _, err := planOf(ctx, b.d.store, actor, m, now, func(done int) { told(done, max(done, all)) })
 	if err != nil {
 		return "", err
 	}
@@ -97,8 +108,53 @@ func (b *consoleBridge) Explain(ctx context.Context, person string, w io.Writer)
 }
 
 // Verify implements console.Bridge.
-func (b *consoleBridge) Verify(ctx context.Context) (*audit.Report, error) {
-	return b.d.store.VerifyTrail(ctx, nil, func(int64, int64) {})
+func (b *consoleBridge) Verify(ctx context.Context, told func(done, of int64)) (*audit.Report, error) {
+	return b.d.store.VerifyTrail(ctx, nil, told)
+}
+
+// Orphans implements console.Bridge.
+func (b *consoleBridge) Orphans(ctx context.Context, signIns bool, told func(what string, done, of int)) ([]contractor.Orphan, error) {
+	list, err := lifecycle.Orphans(ctx, b.d.store, b.d.graph, true, signIns, told)
+	return list, spoken(err)
+}
+
+// Adoptable implements console.Bridge.
+func (b *consoleBridge) Adoptable(ctx context.Context, p *contractor.Person) (*contractor.Guest, error) {
+	if p.GuestID != "" {
+		return nil, contractor.Errorf(contractor.CodeConflict, "the person has a guest already; see scimbridge contractor show %s", p.ID)
+	}
+	g, err := b.d.graph.FindGuest(ctx, p.Email)
+	if err != nil {
+		return nil, spoken(err)
+	}
+	if err := adoptable(g); err != nil {
+		return nil, contractor.Errorf(contractor.CodeConflict, "%s", err)
+	}
+	return g, nil
+}
+
+// Adopt implements console.Bridge.
+func (b *consoleBridge) Adopt(ctx context.Context, actor audit.Actor, p *contractor.Person, guest, reason string) error {
+	g, err := b.Adoptable(ctx, p)
+	if err != nil {
+		return err
+	}
+	if g.ID != guest {
+		return contractor.Errorf(contractor.CodeConflict, "the tenant has another guest with this address now; look at it again")
+	}
+	evidence, err := evidenceOf(g)
+	if err != nil {
+		return err
+	}
+	return b.d.store.AdoptGuest(ctx, actor, p.ID, g.ID, reason+"; found "+evidence)
+}
+
+// spoken makes of a failure of Graph what a page can tell.
+func spoken(err error) error {
+	if f, ok := errors.AsType[*contractor.Failure](err); ok {
+		return contractor.Errorf(contractor.CodeUnavailable, "Entra: %s; scimbridge doctor says what is missing", f.Message)
+	}
+	return err
 }
 
 // Checkpoint implements console.Bridge.

@@ -208,6 +208,8 @@ func TestConsoleInBrowser(t *testing.T) {
 	t.Run("Keys", func(t *testing.T) { b.t = t; browseKeys(t, b) })
 	t.Run("Live", func(t *testing.T) { b.t = t; browseLive(t, w, b) })
 	t.Run("Hold", func(t *testing.T) { b.t = t; browseHold(t, w, b) })
+	t.Run("Orphans", func(t *testing.T) { b.t = t; browseOrphans(t, w, b) })
+	t.Run("Actions", func(t *testing.T) { b.t = t; browseActions(t, w, b) })
 	t.Run("EndNow", func(t *testing.T) { b.t = t; browseEnd(t, w, b) })
 }
 

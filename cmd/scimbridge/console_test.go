@@ -14,6 +14,7 @@ import (
 
 	"scimbridge/internal/console"
 	"scimbridge/internal/contractor"
+	"scimbridge/internal/entra/emulator"
 )
 
 // consolePages are all pages, with a word that each must show.
@@ -33,18 +34,22 @@ func (w *consoleWorld) consolePages() map[string]string {
 		"/contractors/" + w.people[2] + "/end":     "sign-in is disabled",
 		"/contractors/" + w.people[2] + "/explain": "ENGAGEMENT",
 		"/contractors/" + w.people[2] + "/extend":  "New end",
-		"/holds":                         "Sudden ends",
-		"/alarms":                        "after the contract",
-		"/drift":                         "member added",
-		"/attestations":                  "asked",
-		"/mapping":                       "in force",
-		"/policies":                      "contractors-work-countries",
-		"/vendors":                       "okta",
-		"/vendors/okta":                  "the token expired on",
-		"/audit":                         "grant.added",
-		"/audit?kind=grant.&vendor=okta": "grant.added",
-		"/audit/3":                       "hash",
-		"/keys":                          "next page",
+		"/contractors/" + w.people[0] + "/adopt":   "ann0@acme-consulting.example",
+		"/contractors/" + w.people[1] + "/merge":   "other record",
+		"/contractors/" + w.people[1] + "/split":   "Split it off",
+		"/orphans":                                 "Nobody has looked",
+		"/holds":                                   "Sudden ends",
+		"/alarms":                                  "after the contract",
+		"/drift":                                   "member added",
+		"/attestations":                            "asked",
+		"/mapping":                                 "1 held",
+		"/policies":                                "contractors-work-countries",
+		"/vendors":                                 "okta",
+		"/vendors/okta":                            "the token expired on",
+		"/audit":                                   "grant.added",
+		"/audit?kind=grant.&vendor=okta":           "grant.added",
+		"/audit/3":                                 "hash",
+		"/keys":                                    "next page",
 	}
 }
 
@@ -66,6 +71,7 @@ func TestConsole(t *testing.T) {
 	})
 	t.Run("Actions", func(t *testing.T) { consoleActions(t, w, v) })
 	t.Run("Mapping", func(t *testing.T) { consoleMapping(t, w, v) })
+	t.Run("Orphans", func(t *testing.T) { consoleOrphans(t, w, v) })
 	t.Run("Doors", func(t *testing.T) { consoleDoors(t, w) })
 	t.Run("Roles", func(t *testing.T) { consoleRoles(t, w) })
 }
@@ -98,6 +104,8 @@ func consoleActions(t *testing.T, w *consoleWorld, v *visitor) {
 		{"Acknowledge", "/alarms/al-1", url.Values{}, "alarm.acknowledged", "acknowledged"},
 		{"AllowDrift", "/drift/" + w.people[5], url.Values{"decision": {"allow"}, "kind": {"member_added"}, "object": {"group ext-shared (" + groupShared + ")"}, "until": {day}}, "drift.allowed", "It may stand until " + day},
 		{"Pause", "/vendors/okta/pause", url.Values{"pause": {"1"}}, "vendor.paused", "okta is paused"},
+		{"Merge", "/contractors/" + w.people[3] + "/merge", url.Values{"other": {w.people[11]}}, "person.merged", "The two are one now."},
+		{"Split", "/contractors/" + w.people[3] + "/split", url.Values{"engagement": {uid(2, 11)}}, "person.split", "own."},
 		{"Resume", "/vendors/okta/pause", url.Values{"pause": {"0"}}, "vendor.resumed", "okta may send again"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -150,6 +158,47 @@ func consoleMapping(t *testing.T, w *consoleWorld, v *visitor) {
 			t.Errorf("answered %d:\n%s", code, page)
 		}
 	})
+}
+
+// consoleOrphans looks at the tenant, which takes longer than a form waits, leaves one guest alone and adopts the other.
+func consoleOrphans(t *testing.T, w *consoleWorld, v *visitor) {
+	ok(t, w.tenant.Fail(emulator.Fault{Match: "user.list", Mode: emulator.HeldBack, Delay: 3 * time.Second}))
+	if code, page := v.act("/orphans", url.Values{"sign_ins": {"1"}}); code != http.StatusOK || !strings.Contains(page, "data-poll") || !strings.Contains(page, "Looking for orphans") {
+		t.Fatalf("a long look shows no progress: %d\n%s", code, page)
+	}
+	if _, page := v.get("/orphans"); !strings.Contains(page, "under way") {
+		t.Error("the page does not say that a look is under way")
+	}
+	var page string
+	eventually(t, 20*time.Second, "the look leads to its result", func() bool {
+		_, page = v.get("/work/orphans")
+		return !strings.Contains(page, "data-poll")
+	})
+	for _, want := range []string{"old@fabrikam.example", "ann0@acme-consulting.example", w.people[0] + "/adopt", "2 guests without a record"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the result does not tell %q:\n%s", want, page)
+		}
+	}
+	old, ann := guestOf(w.tenant.State(), "old@fabrikam.example").ID, guestOf(w.tenant.State(), "ann0@acme-consulting.example").ID
+	if code, page := v.act("/orphans/"+old, url.Values{"decision": {"leave"}, "reason": {"the auditors"}}); code != http.StatusOK || !strings.Contains(page, "left alone") || strings.Contains(page, "old@fabrikam.example") {
+		t.Errorf("leaving one alone answers %d:\n%s", code, page)
+	}
+	if _, reason, _ := w.lastEvent(t, "orphan.ignored"); reason != "the auditors" {
+		t.Errorf("the journal says %q", reason)
+	}
+	adopt := "/contractors/" + w.people[0] + "/adopt"
+	if code, _ := v.act(adopt, url.Values{"guest": {old}, "reason": {"ours"}}); code != http.StatusConflict {
+		t.Errorf("adopting another guest than was looked at answers %d", code)
+	}
+	if code, page := v.act(adopt, url.Values{"guest": {ann}, "reason": {"ours, from before"}}); code != http.StatusOK || !strings.Contains(page, "scimbridge&#39;s now") {
+		t.Errorf("adopting answers %d:\n%s", code, page)
+	}
+	if _, reason, person := w.lastEvent(t, "guest.adopted"); person != w.people[0] || !strings.Contains(reason, "ours, from before; found {") || !strings.Contains(reason, ann) {
+		t.Errorf("the journal says %q about %s", reason, person)
+	}
+	if _, page := v.get("/orphans"); strings.Contains(page, "ann0@acme") {
+		t.Error("an adopted guest is still an orphan")
+	}
 }
 
 // consoleDoors holds what keeps others out.

@@ -34,6 +34,14 @@ type consoleWorld struct {
 	people []string // ids, the oldest first
 }
 
+// consoleDenial is a rule that the demo's mapping has not, and that holds one person of the world.
+const consoleDenial = `  - name: do-not-rehire
+    when: c.rehireEligible == false
+    deny: ` + deniedFor + `
+`
+
+const deniedFor = "supplier marked the worker as not eligible for rehire"
+
 // consolePolicies is a section that the demo's mapping has not.
 const consolePolicies = `conditional_access:
   break_glass: {groups: [c0ffee00-1111-4222-8333-444455556666]}
@@ -54,6 +62,10 @@ func newConsoleWorld(t testing.TB, people int) *consoleWorld {
 	ok(t, err)
 	ok(t, seedTenant(tenant))
 	w := &consoleWorld{stage: &stage{dir: t.TempDir(), tenant: tenant, vendors: map[string]*vendorClient{}}}
+	for mail, name := range map[string]string{"old@fabrikam.example": "Old Guest", "ann0@acme-consulting.example": "Ann Lee"} {
+		_, err := tenant.AddUser(emulator.UserSeed{Guest: true, Mail: mail, Name: name, Accepted: true})
+		ok(t, err)
+	}
 	w.graph, err = tenant.Start(context.WithoutCancel(t.Context()), emulator.StartConfig{GraphAddr: "127.0.0.1:0", LoginAddr: "127.0.0.1:0"})
 	ok(t, err)
 	t.Cleanup(func() { _ = w.graph.Close() })
@@ -61,7 +73,7 @@ func newConsoleWorld(t testing.TB, people int) *consoleWorld {
 	ok(t, err)
 	text := strings.Replace(demoMapping, "{delete_after: 2s}", "{delete_after: 30d}\n  attest: {every: 90d, grace: 14d}\n  notify: {before_end: [30d, 7d]}", 1)
 	text = strings.Replace(text, "    profile: okta\n", fmt.Sprintf("    profile: okta\n    quota: %d\n", people+488)+"    guard: {max_ends: 5, max_ends_percent: 10, window: 24h}\n", 1)
-	text += consolePolicies
+	text += consoleDenial + consolePolicies
 	ok(t, os.WriteFile(filepath.Join(w.dir, "mapping.yaml"), []byte(text), 0o600))
 	cfg, problems := config.Load(w.configAt)
 	ok(t, problems.Err())
@@ -84,6 +96,7 @@ func (w *consoleWorld) fill(t testing.TB, path, mapping string, n int) {
 	ok(t, err)
 	rev, err := s.AddRevision(t.Context(), admin(), mapping, "test")
 	ok(t, err)
+	ok(t, s.SetSetting(t.Context(), wokenSetting, []byte(rev.Hash))) // else everybody is due
 	m, found := mapper.Parse("mapping", []byte(mapping))
 	ok(t, found.Err())
 	for _, name := range m.Vendors() {
@@ -253,10 +266,10 @@ func (x *filler) extras(people []string) {
 			kind, vendor, people[i], uid(2, i), micro(-2*time.Hour), micro(-2*time.Hour), micro(5*24*time.Hour), why, loses, x.revision)
 	}
 	for i := 1; i < 9; i += 4 {
-		hold(i, "mass_end", "okta", fmt.Sprintf("vendor okta: %d sudden ends within 24h0m0s, the guard allows 5", 6+i), "")
+		hold(i, "mass_end", "okta", fmt.Sprintf("vendor okta: %d sudden ends within 24 hours, the guard allows 5", 6+i), "")
 	}
 	hold(4, "date_move", "sap-ips", "the end moved by 210 days, and defaults.max_move is 90d", "")
-	hold(7, "mapping", "rippling", "all vendors together: 27 people lose access within 24h0m0s, the guard allows 25", "group ext-shared ("+groupShared+")")
+	hold(7, "mapping", "rippling", "all vendors together: 27 people lose access within 24 hours, the guard allows 25", "group ext-shared ("+groupShared+")")
 	alarm := func(id string, kind contractor.AlarmKind, severity contractor.Severity, person, words, next string) {
 		a := contractor.Alarm{
 			ID: id, Key: id, Kind: kind, Severity: severity, Person: person, Words: words, Next: next, Count: 2, First: x.now.Add(-3 * time.Hour), Last: x.now.Add(-40 * time.Minute), Raised: x.now.Add(-3 * time.Hour),
@@ -276,6 +289,9 @@ func (x *filler) extras(people []string) {
 		ok(x.t, err)
 		x.exec(`INSERT INTO activity (log, id, person, at, entry) VALUES ('signin', ?, ?, ?, ?)`, a.ID, people[6], a.At.UnixMicro(), string(body))
 	}
+	denied, err := json.Marshal(contractor.Standing{Status: contractor.StatusHeld, Reason: deniedFor})
+	ok(x.t, err)
+	x.exec(`UPDATE engagements SET status = 'held', standing = ?, record = json_set(record, '$.rehireEligible', json('false')) WHERE id = ?`, string(denied), uid(2, 9))
 	x.exec(`UPDATE sponsorships SET asked = ? WHERE person = ?`, micro(-16*24*time.Hour), people[8])
 }
 

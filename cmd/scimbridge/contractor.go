@@ -310,14 +310,14 @@ end deleted. A member, a holder of a directory role and an address that two acco
 				if err := adoptable(g); err != nil {
 					return err
 				}
-				evidence, err := json.Marshal(map[string]any{"id": g.ID, "created": g.Created, "state": g.State})
+				evidence, err := evidenceOf(g)
 				if err != nil {
 					return err
 				}
 				if err := confirm(io, yes, fmt.Sprintf("Guest %s, made %s, will be scimbridge's to change and in the end to delete.", g.ID, day(g.Created))); err != nil {
 					return err
 				}
-				return s.AdoptGuest(ctx, admin(), p.ID, g.ID, reason+"; found "+string(evidence))
+				return s.AdoptGuest(ctx, admin(), p.ID, g.ID, reason+"; found "+evidence)
 			})
 		},
 	}
@@ -325,6 +325,12 @@ end deleted. A member, a holder of a directory role and an address that two acco
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	reasonFlag(cmd, &reason)
 	return cmd
+}
+
+// evidenceOf is what the journal keeps of a guest that was adopted.
+func evidenceOf(g *contractor.Guest) (string, error) {
+	b, err := json.Marshal(map[string]any{"id": g.ID, "created": g.Created, "state": g.State})
+	return string(b), err
 }
 
 func adoptable(g *contractor.Guest) error {

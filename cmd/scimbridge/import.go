@@ -220,7 +220,7 @@ func importProgress(w io.Writer) func(intake.Progress) {
 		full := min(bar, int(share*bar))
 		line := fmt.Sprintf("%s%s %3.0f %%  %d records", strings.Repeat("█", full), strings.Repeat("░", bar-full), 100*share, p.Counts.Read)
 		if p.Rate > 0 {
-			line += fmt.Sprintf("  %.0f/s  %s left", p.Rate, p.Left.Round(time.Second))
+			line += fmt.Sprintf("  %.0f/s  %s left", p.Rate, contractor.Lasting(p.Left.Round(time.Second)))
 		}
 		if p.Counts.Refused > 0 {
 			line += fmt.Sprintf("  %d refused", p.Counts.Refused)

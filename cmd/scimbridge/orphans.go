@@ -2,11 +2,9 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
@@ -34,6 +32,7 @@ Exit codes: 0 none, 1 failed, 2 there are some.`,
 			}
 			return withStore(cmd.Context(), cfg, func(s *db.Store) error {
 				list, err := lifecycle.Orphans(cmd.Context(), s, graph, all, !noSignIns, progress(io))
+				clearProgress(io.err)
 				if err != nil {
 					return err
 				}
@@ -51,12 +50,17 @@ Exit codes: 0 none, 1 failed, 2 there are some.`,
 }
 
 // progress counts on a terminal, and is silent elsewhere.
-func progress(io streams) func(n int) {
-	f, ok := io.err.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return func(int) {}
+func progress(io streams) func(what string, done, of int) {
+	if terminalWidth(io.err) == 0 {
+		return func(string, int, int) {}
 	}
-	return func(n int) { fmt.Fprintf(f, "\r%d guests looked at", n) }
+	return func(what string, done, of int) {
+		line := fmt.Sprintf("%d %s", done, what)
+		if of > 0 {
+			line = fmt.Sprintf("%d of %d %s", done, of, what)
+		}
+		fmt.Fprint(io.err, "\r\x1b[K"+line)
+	}
 }
 
 func printOrphans(io streams, list []contractor.Orphan, asJSON bool) error {

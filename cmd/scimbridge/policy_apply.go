@@ -60,7 +60,7 @@ func (r *policyRun) awaitIntents(ctx context.Context) error {
 		if m.ID != "" || left <= 0 {
 			continue
 		}
-		r.say("waiting %s for %s %s, which an earlier run may have made", left.Round(time.Second), m.Kind, m.Name)
+		r.say("waiting %s for %s %s, which an earlier run may have made", contractor.Lasting(left.Round(time.Second)), m.Kind, m.Name)
 		if _, err := r.lookup(ctx, policy.Kind(m.Kind), policy.DisplayName(m.Name), left); err != nil {
 			return err
 		}

@@ -17,8 +17,18 @@ type personAction struct {
 	button string
 	grave  bool // takes access away
 	what   func(p *contractor.Person) []string
-	do     func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, r *http.Request, reason string) (told string, err error)
+	look   func(ctx context.Context, c *Console, p *contractor.Person, v *askView) error // adds what must be looked up; nil: nothing
+	do     func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, r *http.Request, reason string) (done, error)
 }
+
+// done is what became of an action.
+type done struct {
+	told   string
+	person string // whose page is shown then; "" the same person's
+}
+
+// only tells, and stays with the person.
+func only(told string, err error) (done, error) { return done{told: told}, err }
 
 func personActions() []personAction {
 	return []personAction{
@@ -32,8 +42,8 @@ func personActions() []personAction {
 					"A token that was issued already lives until it expires, an hour by default.",
 				}
 			},
-			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (string, error) {
-				return "Stopped. The door is being closed.", c.store.BlockPerson(ctx, actor, p.ID, reason)
+			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (done, error) {
+				return only("Stopped. The door is being closed.", c.store.BlockPerson(ctx, actor, p.ID, reason))
 			},
 		},
 		{
@@ -41,8 +51,8 @@ func personActions() []personAction {
 			what: func(*contractor.Person) []string {
 				return []string{"Records and rules decide again: where a contract is live, sign-in is enabled and what the rules grant is given back."}
 			},
-			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (string, error) {
-				return "The stop is lifted.", c.store.UnblockPerson(ctx, actor, p.ID, reason)
+			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (done, error) {
+				return only("The stop is lifted.", c.store.UnblockPerson(ctx, actor, p.ID, reason))
 			},
 		},
 		{
@@ -53,21 +63,51 @@ func personActions() []personAction {
 					"The limits of rules still hold: what is granted for 90 days at most stays so.",
 				}
 			},
-			do: extend,
+			do: extend, look: extendable,
 		},
 		{
 			verb: "confirm", title: "Confirm in the sponsor's place", button: "Confirm",
 			what: func(*contractor.Person) []string {
 				return []string{"The person counts as confirmed from now. If access was ended since nobody confirmed, it comes back."}
 			},
-			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (string, error) {
-				return "Confirmed.", c.store.ConfirmPerson(ctx, actor, p.ID, reason)
+			do: func(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, _ *http.Request, reason string) (done, error) {
+				return only("Confirmed.", c.store.ConfirmPerson(ctx, actor, p.ID, reason))
 			},
+		},
+		{
+			verb: "adopt", title: "Adopt the guest", button: "Adopt it", grave: true,
+			what: func(*contractor.Person) []string {
+				return []string{
+					"From now on the guest is changed as records and rules say, and at the end its access is taken and the guest deleted.",
+					"What somebody else gave it goes with the rest when the last contract ends.",
+				}
+			},
+			look: adoptable, do: adopt,
+		},
+		{
+			verb: "merge", title: "Merge with another record", button: "Make one of both", grave: true,
+			what: func(*contractor.Person) []string {
+				return []string{
+					"Engagements of both count for one guest; later records with either address reach the same person.",
+					"If both have a guest, the second one is closed at once and deleted thirty days later.",
+				}
+			},
+			look: mergeable, do: merge,
+		},
+		{
+			verb: "split", title: "Split off an engagement", button: "Split it off",
+			what: func(*contractor.Person) []string {
+				return []string{
+					"The engagement is of another human than it was taken for. One that came here by a further address gets a person, and in the end a guest, of its own; one that waits for a doubt is let through.",
+					"The two are not taken for one again.",
+				}
+			},
+			look: extendable, do: split,
 		},
 	}
 }
 
-func extend(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, r *http.Request, reason string) (string, error) {
+func extend(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Person, r *http.Request, reason string) (done, error) {
 	id := r.PostFormValue("engagement")
 	for i := range p.Engagements {
 		e := &p.Engagements[i]
@@ -80,11 +120,11 @@ func extend(ctx context.Context, c *Console, actor audit.Actor, p *contractor.Pe
 		}
 		until, err := contractor.ParseDate(r.PostFormValue("until"), nil, zone, contractor.EndOfDay)
 		if err != nil || !until.After(time.Now()) {
-			return "", contractor.Errorf(contractor.CodeInvalid, "%q is not a day to come. Go back and choose one, such as %s.", r.PostFormValue("until"), time.Now().AddDate(0, 1, 0).Format("2006-01-02"))
+			return done{}, contractor.Errorf(contractor.CodeInvalid, "%q is not a day to come. Go back and choose one, such as %s.", r.PostFormValue("until"), time.Now().AddDate(0, 1, 0).Format("2006-01-02"))
 		}
-		return "The contract of " + e.Vendor + " now ends " + until.UTC().Format("2006-01-02 15:04") + ".", c.store.ExtendEngagement(ctx, actor, e.ID, until, reason)
+		return only("The contract of "+e.Vendor+" now ends "+until.UTC().Format("2006-01-02 15:04")+".", c.store.ExtendEngagement(ctx, actor, e.ID, until, reason))
 	}
-	return "", contractor.Errorf(contractor.CodeInvalid, "Choose the contract to extend.")
+	return done{}, contractor.Errorf(contractor.CodeInvalid, "Choose the contract to extend.")
 }
 
 type askView struct {
@@ -99,6 +139,15 @@ type askView struct {
 	Engagements []contractor.Engagement // to extend
 	Chosen      string
 	Tomorrow    string
+	Facts       []field       // of a guest to adopt
+	Others      []otherPerson // who may be the same human
+	Other       string        // the one that was chosen
+}
+
+// otherPerson may be the same human.
+type otherPerson struct {
+	ID, Name, Email string
+	Hints           []contractor.Hint
 }
 
 // askPerson says what an action does and asks for its reason.
@@ -112,11 +161,10 @@ func (c *Console) askPerson(a personAction) func(http.ResponseWriter, *http.Requ
 			Action: a, Verb: a.verb, Title: a.title, Button: a.button, Grave: a.grave, What: a.what(p), Person: p, Name: displayName(p),
 			Chosen: r.FormValue("engagement"), Tomorrow: time.Now().AddDate(0, 0, 1).Format("2006-01-02"),
 		}
-		if a.verb == "extend" {
-			for i := range p.Engagements {
-				if !p.Engagements[i].Deleted {
-					v.Engagements = append(v.Engagements, p.Engagements[i])
-				}
+		v.Other = r.FormValue("other")
+		if a.look != nil {
+			if err := a.look(r.Context(), c, p, &v); err != nil {
+				return err
 			}
 		}
 		return c.page(w, r, s, "ask", a.title+": "+v.Name, v)
@@ -133,13 +181,13 @@ func (c *Console) doPerson(a personAction) func(http.ResponseWriter, *http.Reque
 		if err != nil {
 			return err
 		}
-		told, err := a.do(r.Context(), c, s.actor(), p, r, reason)
+		then, err := a.do(r.Context(), c, s.actor(), p, r, reason)
 		if err != nil {
 			return err
 		}
 		c.bridge.Wake()
-		s.tell(told)
-		http.Redirect(w, r, "/contractors/"+p.ID, http.StatusSeeOther)
+		s.tell(then.told)
+		http.Redirect(w, r, "/contractors/"+orElse(then.person, p.ID), http.StatusSeeOther)
 		return nil
 	}
 }

@@ -127,29 +127,21 @@ func (c *Console) audit(w http.ResponseWriter, r *http.Request, s *session) erro
 
 // verify walks the journal and holds it against every checkpoint.
 func (c *Console) verify(w http.ResponseWriter, r *http.Request, s *session) error {
-	if !c.proving.TryLock() {
-		return contractor.Errorf(contractor.CodeUnavailable, "The journal is being verified already. Look again in a minute.")
-	}
-	defer c.proving.Unlock()
-	ctx, cancel := withDeadline(whole(r), w, exportTimeout)
-	defer cancel()
-	report, err := c.bridge.Verify(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	fault, outcome, reason := "", audit.Done, "the journal is whole"
-	if err != nil { // what does not fit is what was asked for
-		fault, outcome, reason = err.Error(), audit.Failed, "the journal is not what was written, or cannot be read"
-		report = nil
-	}
-	c.verified.mu.Lock()
-	c.verified.at, c.verified.by, c.verified.report, c.verified.fault = time.Now().UTC(), s.Name, report, fault
-	c.verified.mu.Unlock()
-	if err := c.store.AppendEvents(ctx, audit.Event{Kind: "journal.verified", Actor: s.actor(), Outcome: outcome, Reason: reason}); err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/audit#verified", http.StatusSeeOther)
-	return nil
+	return c.begin(w, r, "verify", "Verifying the journal", exportTimeout, func(ctx context.Context, k *work) (string, error) {
+		report, err := c.bridge.Verify(ctx, func(done, of int64) { k.told("events", done, of) })
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		fault, outcome, reason := "", audit.Done, "the journal is whole"
+		if err != nil { // what does not fit is what was asked for
+			fault, outcome, reason = err.Error(), audit.Failed, "the journal is not what was written, or cannot be read"
+			report = nil
+		}
+		c.verified.mu.Lock()
+		c.verified.at, c.verified.by, c.verified.report, c.verified.fault = time.Now().UTC(), s.Name, report, fault
+		c.verified.mu.Unlock()
+		return "/audit#verified", c.store.AppendEvents(ctx, audit.Event{Kind: "journal.verified", Actor: s.actor(), Outcome: outcome, Reason: reason})
+	})
 }
 
 // exportAudit streams the events of a search, oldest first, and journals that they were taken. Personal fields leave only where

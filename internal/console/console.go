@@ -45,9 +45,9 @@ type Console struct {
 	live        *hub
 	pages       *pages
 	counts      counts
-	planning    sync.Mutex // one plan at a time: each reads everybody
-	proving     sync.Mutex // one verification at a time
+	works       works
 	verified    verified
+	orphaned    orphaned
 	handler     http.Handler
 }
 
@@ -74,7 +74,7 @@ func New(cfg Config) (*Console, error) {
 	}
 	c := &Console{
 		store: cfg.Store, bridge: cfg.Bridge, log: cfg.Logger, base: base, entra: cfg.Entra,
-		sessions: newSessions(), links: newOneTime[link](maxLinks), logins: newOneTime[login](maxLogins), live: newHub(), pages: p,
+		sessions: newSessions(), links: newOneTime[link](maxLinks), logins: newOneTime[login](maxLogins), live: newHub(), pages: p, works: works{byKind: map[string]*work{}},
 	}
 	c.handler = c.protect(c.routes())
 	return c, nil
@@ -84,7 +84,10 @@ func New(cfg Config) (*Console, error) {
 func (c *Console) Handler() http.Handler { return c.handler }
 
 // Run watches the journal for the pages' live updates until ctx ends.
-func (c *Console) Run(ctx context.Context) error { return c.live.run(ctx, c.store, c.log) }
+func (c *Console) Run(ctx context.Context) error {
+	defer c.works.parts.Wait()
+	return c.live.run(ctx, c.store, c.log)
+}
 
 // Secure reports whether browsers reach the console over TLS.
 func (c *Console) secure() bool { return c.base.Scheme == "https" }
@@ -114,6 +117,10 @@ func (c *Console) routes() http.Handler {
 	action("/alarms/{alarm}", operate, c.acknowledge)
 	page("/drift", c.drift)
 	action("/drift/{person}", operate, c.settleDrift)
+	page("/orphans", c.orphans)
+	action("/orphans", operate, c.lookForOrphans)
+	action("/orphans/{guest}", operate, c.leaveOrphan)
+	page("/work/{kind}", c.progress)
 	page("/attestations", c.attestations)
 	page("/mapping", c.mapping)
 	page("/mapping/{revision}", c.mapping)

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,6 +39,7 @@ type line struct {
 	Comment  bool
 	Rule     string
 	People   int
+	Denies   bool
 	Problems []problem
 }
 
@@ -51,6 +53,7 @@ type ruleLine struct {
 	Name   string
 	Line   int
 	People int
+	Denies bool // People are those whom it holds
 }
 
 func (c *Console) mapping(w http.ResponseWriter, r *http.Request, s *session) error {
@@ -79,6 +82,9 @@ func (c *Console) mapping(w http.ResponseWriter, r *http.Request, s *session) er
 		}
 	}
 	v.Rules = rulesOf(m, counts)
+	if v.Rules, err = c.withDenials(r.Context(), m, v.Rules, v.InForce); err != nil {
+		return err
+	}
 	v.Lines = linesOf(rev.Text, v.Rules, nil)
 	if v.Revisions, err = c.store.Revisions(r.Context(), revisionsShown); err != nil {
 		return err
@@ -103,12 +109,36 @@ func rulesOf(m *mapper.Mapping, counts map[string]int) (list []ruleLine) {
 		for _, name := range m.Granting(e.Key()) {
 			if !seen[name] {
 				seen[name] = true
-				list = append(list, ruleLine{name, m.RuleLine(name), counts[name]})
+				list = append(list, ruleLine{Name: name, Line: m.RuleLine(name), People: counts[name]})
 			}
 		}
 	}
 	slices.SortFunc(list, func(a, b ruleLine) int { return a.Line - b.Line })
 	return list
+}
+
+// withDenials adds the rules that deny, with the people whom they hold now where the file is in force.
+func (c *Console) withDenials(ctx context.Context, m *mapper.Mapping, rules []ruleLine, inForce bool) ([]ruleLine, error) {
+	if m == nil {
+		return rules, nil
+	}
+	denials := m.Denials()
+	counts := make([]int, len(denials))
+	if inForce && len(denials) > 0 {
+		reasons := make([]string, len(denials))
+		for i, d := range denials {
+			reasons[i] = d.Reason
+		}
+		var err error
+		if counts, err = c.store.HeldFor(ctx, reasons); err != nil {
+			return nil, err
+		}
+	}
+	for i, d := range denials {
+		rules = append(rules, ruleLine{Name: d.Rule, Line: d.Line, People: counts[i], Denies: true})
+	}
+	slices.SortFunc(rules, func(a, b ruleLine) int { return a.Line - b.Line })
+	return rules, nil
 }
 
 func linesOf(text string, rules []ruleLine, problems map[int][]problem) []line {
@@ -117,7 +147,7 @@ func linesOf(text string, rules []ruleLine, problems map[int][]problem) []line {
 		x := line{Number: i + 1, Text: strings.TrimRight(s, "\r"), Comment: strings.HasPrefix(strings.TrimSpace(s), "#"), Problems: problems[i+1]}
 		for _, rule := range rules {
 			if rule.Line == x.Number {
-				x.Rule, x.People = rule.Name, rule.People
+				x.Rule, x.People, x.Denies = rule.Name, rule.People, rule.Denies
 			}
 		}
 		list = append(list, x)
@@ -188,18 +218,10 @@ func (c *Console) makePlan(w http.ResponseWriter, r *http.Request, s *session) e
 		c.show(w, r, s, http.StatusUnprocessableEntity, "wrong", "Mistakes in "+name, v)
 		return nil
 	}
-	if !c.planning.TryLock() {
-		return contractor.Errorf(contractor.CodeUnavailable, "Another plan is being computed. Try again in a minute.")
-	}
-	defer c.planning.Unlock()
-	ctx, cancel := withDeadline(whole(r), w, planTimeout)
-	defer cancel()
-	id, err := c.bridge.MakePlan(ctx, s.actor(), m)
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, "/mapping/plans/"+id, http.StatusSeeOther)
-	return nil
+	return c.begin(w, r, "plan", "Planning "+name, planTimeout, func(ctx context.Context, k *work) (string, error) {
+		id, err := c.bridge.MakePlan(ctx, s.actor(), m, func(done, of int) { k.told("people", int64(done), int64(of)) })
+		return "/mapping/plans/" + id, err
+	})
 }
 
 type planView struct {
@@ -239,13 +261,9 @@ func kinds() []mapper.ChangeKind {
 }
 
 func (c *Console) plan(w http.ResponseWriter, r *http.Request, s *session) error {
-	skip := 0
-	if text := r.FormValue("skip"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return contractor.Errorf(contractor.CodeInvalid, "%q is no place in the plan.", text)
-		}
-		skip = n
+	skip, err := place(r)
+	if err != nil {
+		return err
 	}
 	p, err := c.bridge.Plan(r.Context(), r.PathValue("plan"), skip, planPeople)
 	if err != nil {
@@ -275,6 +293,18 @@ func (c *Console) plan(w http.ResponseWriter, r *http.Request, s *session) error
 		v.People = append(v.People, y)
 	}
 	return c.page(w, r, s, "plan", "Plan "+p.ID[:min(12, len(p.ID))], v)
+}
+
+// place is where in a list a page begins.
+func place(r *http.Request) (skip int, err error) {
+	text := r.FormValue("skip")
+	if text == "" {
+		return 0, nil
+	}
+	if skip, err = strconv.Atoi(text); err != nil || skip < 0 {
+		return 0, contractor.Errorf(contractor.CodeInvalid, "%q is no place in the list.", text)
+	}
+	return skip, nil
 }
 
 func counted(m map[mapper.ChangeKind]int) (list []kindCount) {

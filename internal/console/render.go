@@ -208,6 +208,7 @@ func words() template.FuncMap {
 		"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"rel":      relative,
 		"span":     lasting,
+		"lasting":  contractor.Lasting,
 		"short":    func(s string) string { return s[:min(len(s), 12)] },
 		"tail":     func(s string) string { return s[max(0, len(s)-8):] },
 		"num":      groupedAny,

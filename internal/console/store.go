@@ -19,6 +19,8 @@ type Store interface {
 	EndsPerDay(ctx context.Context, from, to time.Time) ([]contractor.EndsOnDay, error)
 	Sponsors(ctx context.Context, after string, limit int) ([]string, error)
 	RuleCounts(ctx context.Context) ([]contractor.RuleCount, error)
+	HeldFor(ctx context.Context, reasons []string) ([]int, error)
+	Identity(ctx context.Context, p *contractor.Person) (contractor.Identity, error)
 	HoldCounts(ctx context.Context) ([]contractor.HoldCount, error)
 	Holds(ctx context.Context, q contractor.HoldQuery) ([]contractor.Hold, error)
 	ListPersons(ctx context.Context, q contractor.PersonQuery) ([]contractor.PersonSummary, error)
@@ -39,6 +41,9 @@ type Store interface {
 	UnblockPerson(ctx context.Context, actor audit.Actor, person, reason string) error
 	ExtendEngagement(ctx context.Context, actor audit.Actor, engagement string, until time.Time, reason string) error
 	ConfirmPerson(ctx context.Context, actor audit.Actor, person, reason string) error
+	MergePersons(ctx context.Context, actor audit.Actor, keep, other, reason string) (left string, err error)
+	SplitEngagement(ctx context.Context, actor audit.Actor, engagement, reason string) (person string, err error)
+	IgnoreOrphan(ctx context.Context, actor audit.Actor, guest, reason string, ignore bool) error
 	AcknowledgeAlarm(ctx context.Context, actor audit.Actor, id, note string) (contractor.Alarm, error)
 	AskRepair(ctx context.Context, actor audit.Actor, person, reason string) (int, error)
 	AllowDrift(ctx context.Context, actor audit.Actor, o contractor.DriftOverride) error
@@ -54,14 +59,22 @@ type Bridge interface {
 	Mapping() *mapper.Mapping
 	// Wake makes the loop look now.
 	Wake()
-	// MakePlan computes and stores what a mapping would change for everybody; the mapping has no mistakes.
-	MakePlan(ctx context.Context, actor audit.Actor, m *mapper.Mapping) (id string, err error)
+	// MakePlan computes and stores what a mapping would change for everybody; the mapping has no mistakes. told hears how many
+	// people were looked at.
+	MakePlan(ctx context.Context, actor audit.Actor, m *mapper.Mapping, told func(done, of int)) (id string, err error)
 	// Plan reads a stored plan by its id or the beginning of it, with at most people of those whom it changes, behind skip.
 	Plan(ctx context.Context, id string, skip, people int) (*Plan, error)
 	// Explain writes what `scimbridge explain` prints about a person now.
 	Explain(ctx context.Context, person string, w io.Writer) error
 	// Verify walks the journal and holds it against every checkpoint. It takes seconds for a million events.
-	Verify(ctx context.Context) (*audit.Report, error)
+	Verify(ctx context.Context, told func(done, of int64)) (*audit.Report, error)
+	// Orphans asks the tenant for all its guests and finds those that no record explains, the ones that are left alone, too, with
+	// their last sign-ins if signIns. It takes minutes for a large tenant; told hears how far it is, of: 0 where unknown.
+	Orphans(ctx context.Context, signIns bool, told func(what string, done, of int)) ([]contractor.Orphan, error)
+	// Adoptable asks the tenant for the guest with the person's address. The error says why there is none that could be adopted.
+	Adoptable(ctx context.Context, p *contractor.Person) (*contractor.Guest, error)
+	// Adopt hands the guest to the bridge for the person, if it is still the one that Adoptable finds.
+	Adopt(ctx context.Context, actor audit.Actor, p *contractor.Person, guest, reason string) error
 	// Checkpoint is the checkpoint signed last; zero if none was.
 	Checkpoint(ctx context.Context) (Checkpoint, error)
 	// Policies are the conditional access policies that the mapping declares or that are ours in the tenant.

@@ -83,3 +83,22 @@ func (s *Span) UnmarshalText(text []byte) error {
 	*s = v
 	return nil
 }
+
+// Lasting writes a length of time as people say it, in its largest whole unit: "24 hours", "7 days", "90 minutes".
+func Lasting(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+		from time.Duration // from which on the unit is used
+	}{{24 * time.Hour, "day", 48 * time.Hour}, {time.Hour, "hour", time.Hour}, {time.Minute, "minute", time.Minute}, {time.Second, "second", 0}} {
+		if d.Abs() < u.from || d%u.unit != 0 && u.unit != time.Second {
+			continue
+		}
+		n := int64(d / u.unit)
+		if n == 1 {
+			return "1 " + u.name
+		}
+		return fmt.Sprintf("%d %ss", n, u.name)
+	}
+	return d.String()
+}

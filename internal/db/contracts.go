@@ -246,6 +246,25 @@ func (s *Store) RuleCounts(ctx context.Context) (list []contractor.RuleCount, er
 	return list, failure("count the people of rules", err)
 }
 
+// HeldFor counts the people with an engagement that is held for one of the reasons, in their order.
+func (s *Store) HeldFor(ctx context.Context, reasons []string) (counts []int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.queryTimeout)
+	defer cancel()
+	counts = make([]int, len(reasons))
+	err = s.short.with(ctx, func(c *conn) error {
+		for i, reason := range reasons {
+			// By vendor, since the index of statuses begins with it.
+			err := c.row(ctx, `SELECT count(DISTINCT e.person) FROM vendors v JOIN engagements e ON e.vendor = v.name
+				WHERE e.deleted = 0 AND e.status = 'held' AND e.standing ->> 'statusReason' = ?`, []any{reason}, &counts[i])
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return counts, failure("count who is held", err)
+}
+
 // HoldCounts counts the open holds by vendor and kind.
 func (s *Store) HoldCounts(ctx context.Context) (list []contractor.HoldCount, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {

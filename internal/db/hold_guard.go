@@ -122,7 +122,7 @@ func (t *tx) guardWhy(vendor string, now time.Time, own, overall contractor.Guar
 		}
 		all := ends + more.ends
 		if most > 0 && all > most {
-			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, all, more.words(), window, most), nil
+			return fmt.Sprintf("%s: %d %s within %s, the guard allows %d", scope.name, all, more.words(), contractor.Lasting(window), most), nil
 		}
 		if err := t.row(`SELECT coalesce(sum(live), 0) FROM vendors WHERE ?1 = '' OR name = ?1`, []any{scope.vendor}, &live); err != nil {
 			return "", err
@@ -135,7 +135,7 @@ func (t *tx) guardWhy(vendor string, now time.Time, own, overall contractor.Guar
 			live += more.ends
 		}
 		if percent > 0 && all > floor && all*100 > percent*live {
-			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, all, more.words(), window, percent), nil
+			return fmt.Sprintf("%s: %d %s within %s are more than %d percent of its live engagements", scope.name, all, more.words(), contractor.Lasting(window), percent), nil
 		}
 	}
 	return "", nil

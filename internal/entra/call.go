@@ -245,19 +245,32 @@ func decode(ex *exchange, out any) error {
 const maxPages = 2000
 
 // list reads all pages. Empty pages with a nextLink are legal; a link that repeats or leads away from Graph is not.
-func list[T any](ctx context.Context, c *Client, k *call) ([]T, error) {
-	var all []T
+func list[T any](ctx context.Context, c *Client, k *call) (all []T, err error) {
+	err = eachPage(ctx, c, k, func(page []T) error {
+		all = append(all, page...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// eachPage reads a list page by page.
+func eachPage[T any](ctx context.Context, c *Client, k *call, yield func([]T) error) error {
 	for range maxPages {
 		var page struct {
 			Value    []T    `json:"value"`
 			NextLink string `json:"@odata.nextLink"`
 		}
 		if _, err := c.do(ctx, k, &page); err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, page.Value...)
+		if err := yield(page.Value); err != nil {
+			return err
+		}
 		if page.NextLink == "" {
-			return all, nil
+			return nil
 		}
 		if page.NextLink == k.link {
 			break
@@ -266,7 +279,7 @@ func list[T any](ctx context.Context, c *Client, k *call) ([]T, error) {
 		next.path, next.query, next.link = "", "", page.NextLink
 		k = &next
 	}
-	return nil, &contractor.Failure{Op: k.op, Verdict: contractor.VerdictPermanent, Message: "Graph's list does not end; report this with the request-id"}
+	return &contractor.Failure{Op: k.op, Verdict: contractor.VerdictPermanent, Message: "Graph's list does not end; report this with the request-id"}
 }
 
 // receipt is the proof of a change.

@@ -25,14 +25,13 @@ func (c *Client) Sponsors(ctx context.Context, id string) ([]string, error) {
 
 // Guests calls yield with every guest of the tenant, page by page. It reads no memberships: Privileged is not known.
 func (c *Client) Guests(ctx context.Context, yield func(*contractor.Guest) error) error {
-	users, err := list[user](ctx, c, read("list guests", "/users", query("$filter", "userType eq 'Guest'", "$select", userSelect, "$top", "999"), "User.Read.All"))
-	if err != nil {
-		return err
-	}
-	for i := range users {
-		if err := yield(users[i].guest()); err != nil {
-			return err
+	k := read("list guests", "/users", query("$filter", "userType eq 'Guest'", "$select", userSelect, "$top", "999"), "User.Read.All")
+	return eachPage(ctx, c, k, func(page []user) error {
+		for i := range page {
+			if err := yield(page[i].guest()); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

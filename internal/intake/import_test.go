@@ -273,7 +273,7 @@ func TestAFullFileEndsWhoIsMissing(t *testing.T) {
 		w.imported(w.file(workers(20)...), nil)
 		w.live()
 		r := w.imported(w.file(workers(10)...), full)
-		if r.Absent != 10 || r.Counts.Held != 10 || r.Counts.Ended != 0 || !strings.Contains(r.Held, "10 sudden ends within 24h0m0s, the guard allows 3") {
+		if r.Absent != 10 || r.Counts.Held != 10 || r.Counts.Ended != 0 || !strings.Contains(r.Held, "10 sudden ends within 24 hours, the guard allows 3") {
 			t.Errorf("%+v", r)
 		}
 		holds, err := w.store.Holds(t.Context(), contractor.HoldQuery{})

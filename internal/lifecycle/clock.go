@@ -45,13 +45,13 @@ func (l *Loop) doubtClock() (off contractor.ClockDoubt, why string) {
 	if l.Skew != nil {
 		if ahead, known := l.Skew(); known {
 			if ahead.Abs() > l.MaxSkew {
-				return contractor.ClockDoubt(ahead.Abs()), fmt.Sprintf("this machine's clock is %s off Entra's; set it right (chronyc tracking, timedatectl)", ahead.Round(time.Second))
+				return contractor.ClockDoubt(ahead.Abs()), fmt.Sprintf("this machine's clock is %s off Entra's; set it right (chronyc tracking, timedatectl)", contractor.Lasting(ahead.Round(time.Second)))
 			}
 			return 0, ""
 		}
 	}
 	if d := l.jump.total(); d.Abs() > l.MaxSkew {
-		return contractor.ClockDoubt(d.Abs()), fmt.Sprintf("this machine's clock was moved by %s since the start; waiting until Entra's clock confirms it", d.Round(time.Second))
+		return contractor.ClockDoubt(d.Abs()), fmt.Sprintf("this machine's clock was moved by %s since the start; waiting until Entra's clock confirms it", contractor.Lasting(d.Round(time.Second)))
 	}
 	return 0, ""
 }

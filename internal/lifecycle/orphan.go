@@ -25,24 +25,32 @@ type GuestReader interface {
 	LastSuccess(ctx context.Context, guestID string) (time.Time, error)
 }
 
+// What Orphans tells its progress in.
+const (
+	GuestsRead  = "guests read"
+	SignInsRead = "last sign-ins read"
+)
+
 // orphanChunk is how many guests are looked up in the store at once.
 const orphanChunk = 500
 
 // Orphans finds guests of the tenant that no record explains, oldest first. With ignored, those that somebody leaves alone come,
 // too. Last sign-ins cost a read each, and a licence; signIns false leaves them out. Where one may not be read, none is tried
-// after it. seen is told how many guests were looked at.
-func Orphans(ctx context.Context, store OrphanStore, tenant GuestReader, ignored, signIns bool, seen func(n int)) ([]contractor.Orphan, error) {
+// after it. told hears how far it is: guests read, of an unknown number (0), then last sign-ins read.
+func Orphans(ctx context.Context, store OrphanStore, tenant GuestReader, ignored, signIns bool, told func(what string, done, of int)) ([]contractor.Orphan, error) {
 	ctx = contractor.WithPriority(ctx, contractor.PrioritySweep)
 	var guests []*contractor.Guest
 	err := tenant.Guests(ctx, func(g *contractor.Guest) error {
-		guests = append(guests, g)
+		if guests = append(guests, g); len(guests)%100 == 0 {
+			told(GuestsRead, len(guests), 0)
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	told(GuestsRead, len(guests), len(guests))
 	var list []contractor.Orphan
-	n := 0
 	for part := range slices.Chunk(guests, orphanChunk) {
 		ids := make([]string, len(part))
 		for i, g := range part {
@@ -63,18 +71,17 @@ func Orphans(ctx context.Context, store OrphanStore, tenant GuestReader, ignored
 			}
 			list = append(list, o)
 		}
-		n += len(part)
-		seen(n)
 	}
 	slices.SortStableFunc(list, func(a, b contractor.Orphan) int { return a.Created.Compare(b.Created) })
 	if !signIns {
 		return list, nil
 	}
-	return list, lastSeen(ctx, tenant, list)
+	return list, lastSeen(ctx, tenant, list, told)
 }
 
-func lastSeen(ctx context.Context, tenant GuestReader, list []contractor.Orphan) error {
+func lastSeen(ctx context.Context, tenant GuestReader, list []contractor.Orphan, told func(what string, done, of int)) error {
 	for i := range list {
+		told(SignInsRead, i, len(list))
 		at, err := tenant.LastSuccess(ctx, list[i].ID)
 		var f *contractor.Failure
 		switch {

@@ -30,7 +30,11 @@ func TestOrphans(t *testing.T) {
 		orphans := func(ignored bool) map[string]contractor.Orphan {
 			t.Helper()
 			seen := 0
-			list, err := lifecycle.Orphans(t.Context(), w.store, graph, ignored, true, func(n int) { seen = n })
+			list, err := lifecycle.Orphans(t.Context(), w.store, graph, ignored, true, func(what string, n, _ int) {
+				if what == lifecycle.GuestsRead {
+					seen = n
+				}
+			})
 			must(t, err)
 			if seen != 3 {
 				t.Errorf("%d guests seen, want 3", seen)

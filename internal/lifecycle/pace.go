@@ -113,11 +113,11 @@ func (p *Pace) judge(now time.Time, c contractor.Closings) contractor.PaceReport
 	switch {
 	case r.Lag > p.Late:
 		r.Alarm = contractor.PaceBehind
-		r.Words = fmt.Sprintf("%d people wait to be closed, the oldest for %s; look at Entra's last error and the quota in scimbridge status", c.Waiting, r.Lag.Round(time.Second))
+		r.Words = fmt.Sprintf("%d people wait to be closed, the oldest for %s; look at Entra's last error and the quota in scimbridge status", c.Waiting, contractor.Lasting(r.Lag.Round(time.Second)))
 	case r.Delay > p.Tolerable:
 		r.Alarm = contractor.PaceWave
 		r.Words = fmt.Sprintf("%d contracts end around %s, and Entra's quota lets the last door close %s later (grants with an end in Entra end on time); spread the ends, or ask Microsoft for more quota",
-			wave, r.WaveAt.Format(time.RFC3339), r.Delay.Round(time.Minute))
+			wave, r.WaveAt.Format(time.RFC3339), contractor.Lasting(r.Delay.Round(time.Minute)))
 	}
 	return r
 }

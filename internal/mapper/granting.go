@@ -53,3 +53,21 @@ func (m *Mapping) longestEngagement() (contractor.Span, bool) {
 	}
 	return longest, true
 }
+
+// Denial is a rule that denies.
+type Denial struct {
+	Rule   string
+	Line   int
+	Reason string // as it is told to the vendor, and stands in the status of whom it holds
+}
+
+// Denials lists the rules that deny, in the order of the file.
+func (m *Mapping) Denials() []Denial {
+	var list []Denial
+	for i := range m.rules {
+		if r := &m.rules[i]; r.deny != "" {
+			list = append(list, Denial{r.name, r.line, r.deny})
+		}
+	}
+	return list
+}

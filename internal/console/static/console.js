@@ -23,7 +23,8 @@
     try {
       const answer = await fetch(location.href, { headers: { 'Scimbridge-Live': '1' }, credentials: 'same-origin' });
       if (answer.status === 401) { say('Signed out. Load the page again.'); return; }
-      if (!answer.ok) return;
+      if (answer.redirected && document.querySelector('[data-poll]')) { location.assign(answer.url); return; } // the work is over
+      if (!answer.ok) { if (document.querySelector('[data-poll]')) location.reload(); return; }
       const fresh = new DOMParser().parseFromString(html.createHTML(await answer.text()), 'text/html');
       for (const old of document.querySelectorAll('[data-part]')) {
         const now = fresh.getElementById(old.id);
@@ -59,6 +60,8 @@
     // Words such as "in 3 min" grow old by themselves.
     setInterval(later, 60000);
   }
+
+  if (document.querySelector('[data-poll]')) setInterval(later, 1500);
 
   // Keys.
   let prefix = 0;
