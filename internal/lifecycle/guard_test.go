@@ -135,7 +135,7 @@ func TestWaveOfMovedEnds(t *testing.T) {
 			t.Fatalf("moved earlier: %d took effect, %d kept their end, %d holds\n%s", a, b, len(open()), w.tell())
 		}
 		h := open()[0]
-		if h.Kind != contractor.HoldMassEnd || !strings.Contains(h.Why, "5 ends moved to an earlier day within 24h0m0s, the guard allows 4") || w.status(h.Engagement) != "held" {
+		if h.Kind != contractor.HoldMassEnd || !strings.Contains(h.Why, "5 ends moved to an earlier day within 24 hours, the guard allows 4") || w.status(h.Engagement) != "held" {
 			t.Errorf("the hold: %+v, %s", h, w.status(h.Engagement))
 		}
 		kept := lifecycle.KeptUntil(&w.personOf(h.Engagement).Engagements[0], vendorOf(w, "acme"), []contractor.Hold{h}, time.Now())
