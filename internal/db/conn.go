@@ -6,6 +6,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"time"
+
+	"modernc.org/sqlite"
 )
 
 // maxStatements bounds the prepared statements of one connection. Their texts are constants, or put together from few; only the
@@ -17,6 +19,9 @@ const maxStatements = 256
 type conn struct {
 	sql   *sql.Conn
 	stmts map[string]*sql.Stmt
+
+	below    driver.Conn // SQLite's, under sql; nil: another's
+	prepared map[string]driver.StmtQueryContext
 }
 
 func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
@@ -24,7 +29,17 @@ func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{sql: c, stmts: make(map[string]*sql.Stmt)}, nil
+	made := &conn{sql: c, stmts: make(map[string]*sql.Stmt), prepared: make(map[string]driver.StmtQueryContext)}
+	err = c.Raw(func(below any) error {
+		if _, ours := below.(sqlite.FileControl); ours {
+			made.below, _ = below.(driver.Conn)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return made, nil
 }
 
 func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
@@ -62,6 +77,9 @@ func (c *conn) query(ctx context.Context, query string, args ...any) (*sql.Rows,
 
 // row reads one row into dest; sql.ErrNoRows if there is none.
 func (c *conn) row(ctx context.Context, query string, args []any, dest ...any) error {
+	if c.below != nil && ctx.Done() == nil && takes(dest) {
+		return c.rowDirect(query, args, dest)
+	}
 	stmt, err := c.stmt(ctx, query)
 	if err != nil {
 		return err
@@ -76,7 +94,7 @@ func (c *conn) forget() error {
 		errs = append(errs, stmt.Close())
 	}
 	clear(c.stmts)
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.forgetDirect())...)
 }
 
 // close closes the connection for good, and with it whatever transaction it was in.

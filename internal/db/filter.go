@@ -55,6 +55,9 @@ func (k *compiler) condition(c contractor.Condition, scope string) (fragment, er
 	case contractor.And:
 		return k.list(c, " AND ", 1, scope)
 	case contractor.Or:
+		if scope == "" && len(c) > 1 && eachFew(c) {
+			return k.union(c)
+		}
 		return k.list(c, " OR ", 0, scope)
 	case contractor.Not:
 		of, err := k.condition(c.Of, scope)
@@ -72,6 +75,22 @@ func (k *compiler) condition(c contractor.Condition, scope string) (fragment, er
 		return k.any(c, scope)
 	}
 	return fragment{}, errFilter("the filter holds a condition that the store does not know")
+}
+
+// union compiles alternatives each of which finds few rows: each by its own index.
+func (k *compiler) union(cs contractor.Or) (all fragment, err error) {
+	for i, c := range cs {
+		of, err := k.condition(c, "")
+		if err != nil {
+			return fragment{}, err
+		}
+		of = join("SELECT e.seq FROM engagements e"+indexedBy(guideOf(c).index)+" WHERE e.vendor = ? AND e.deleted = 0 AND %", of)
+		of.args = append([]any{k.vendor}, of.args...)
+		if all = join("% UNION ALL %", all, of); i == 0 {
+			all = of
+		}
+	}
+	return join("e.seq IN (%)", all), nil
 }
 
 // list joins conditions in balanced pairs, since SQLite bounds the depth of an expression and a chain is as deep as it is long.

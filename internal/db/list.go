@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"sync"
 
@@ -286,6 +287,9 @@ func seekOffset(ctx context.Context, c *conn, vendor string, lastOrd, offset int
 // fetch reads a page, and one row more to know whether another page follows.
 func (l *listing) fetch(ctx context.Context, c *conn, b begin, total int) (items []contractor.Engagement, last position, more bool, err error) {
 	f := l.selection(b, total)
+	if c.below != nil && ctx.Done() == nil {
+		return l.fetchDirect(c, f)
+	}
 	rows, err := c.query(ctx, f.sql, f.args...)
 	if err != nil {
 		return nil, last, false, err
@@ -313,11 +317,36 @@ func (l *listing) fetch(ctx context.Context, c *conn, b begin, total int) (items
 	return items, last, false, rows.Err()
 }
 
+// fetchDirect is fetch by the driver itself, for few rows.
+func (l *listing) fetchDirect(c *conn, f fragment) (items []contractor.Engagement, last position, more bool, err error) {
+	var scan engagementScan
+	var e contractor.Engagement
+	dest := append(scan.listed(&e), &last.tie, &last.key)
+	err = c.each(f.sql, f.args, len(dest), func(values []driver.Value) (bool, error) {
+		if more = len(items) == l.q.Count; more {
+			return false, nil
+		}
+		e = contractor.Engagement{}
+		if err := take(dest, values); err != nil {
+			return false, err
+		}
+		if err := scan.fill(&e, false); err != nil {
+			return false, err
+		}
+		items = append(items, e)
+		return true, nil
+	})
+	return items, last, more, err
+}
+
 func (l *listing) selection(b begin, total int) fragment {
 	// A range that leaves many rows would have them sorted for each page; then the list is walked in order and filtered.
 	index := l.order.index
-	if d := l.guide; d.few || d.ordered && l.q.SortBy == nil || d.rank == rankRange && total <= maxCounted {
+	switch d := l.guide; {
+	case d.few, d.ordered && l.q.SortBy == nil, d.rank == rankRange && total <= maxCounted:
 		index = d.index
+	case d.wide != "" && l.q.SortBy == nil:
+		index = d.wide
 	}
 	f := join("SELECT "+listedColumns+", e.seq, % FROM engagements e"+indexedBy(index)+" WHERE e.vendor = ? AND e.deleted = 0", l.order.key).with(l.q.Vendor)
 	if l.where.sql != "" {

@@ -13,6 +13,7 @@ type guide struct {
 	rank    int    // lower is better; 0: none
 	few     bool   // it finds few rows, so that sorting them costs nothing
 	ordered bool   // it finds them in the order of the list
+	wide    string // of a range: what finds the rows in the order of the list, should the range leave many; "": the list itself
 }
 
 const (
@@ -27,15 +28,47 @@ func guideOf(c contractor.Condition) guide {
 	case contractor.And:
 		var best guide
 		for _, of := range c {
-			if d := guideOf(of); d.rank > 0 && (best.rank == 0 || d.rank < best.rank) {
-				best = d
-			}
+			best = narrower(best, guideOf(of))
 		}
 		return best
+	case contractor.Or:
+		if eachFew(c) {
+			return guide{index: byRow, rank: rankFew, few: true}
+		}
 	case contractor.Compare:
 		return guideOfCompare(c)
 	}
 	return guide{}
+}
+
+// narrower is the guide by which the conditions of both are best answered. A range is counted before it is used, so it goes before what may
+// hold of nearly every row: active, and changed since yesterday.
+func narrower(a, b guide) guide {
+	switch {
+	case a.rank == 0:
+		return b
+	case b.rank == 0:
+		return a
+	case a.rank == rankRange && b.rank == rankOrdered:
+		a.wide = b.index
+		return a
+	case a.rank == rankOrdered && b.rank == rankRange:
+		b.wide = a.index
+		return b
+	case b.rank < a.rank:
+		return b
+	}
+	return a
+}
+
+// eachFew reports whether each of the alternatives finds few rows.
+func eachFew(alternatives contractor.Or) bool {
+	for _, of := range alternatives {
+		if !guideOf(of).few {
+			return false
+		}
+	}
+	return len(alternatives) > 0
 }
 
 func guideOfCompare(c contractor.Compare) guide {

@@ -22,6 +22,9 @@ func TestLookUpsUseIndexes(t *testing.T) {
 	compare := func(a contractor.Attr, op contractor.Op, v any) contractor.Condition {
 		return contractor.Compare{Attr: a, Op: op, Value: v}
 	}
+	active := compare(attr(contractor.TypeBoolean, false, "active"), contractor.OpEq, true)
+	modified := attr(contractor.TypeDateTime, false, "meta", "lastModified")
+	changed := compare(modified, contractor.OpGt, at)
 	json := compare(attr(str, false, "title"), contractor.OpEq, "x")
 	for name, c := range map[string]struct {
 		q     contractor.Query
@@ -47,10 +50,25 @@ func TestLookUpsUseIndexes(t *testing.T) {
 		"endDate":           {contractor.Query{Where: compare(attr(str, false, ext, "endDate"), contractor.OpLe, "2026")}, begin{}, 5, "engagements_end_date (vendor=? AND end_date<?)", true},
 		"name begins":       {contractor.Query{Where: compare(userName, contractor.OpSw, "x")}, begin{}, 5, "engagements_user (vendor=? AND user_key>? AND user_key<?)", true},
 		"name and more":     {contractor.Query{Where: contractor.And{json, contractor.And{compare(userName, contractor.OpEq, "x"), json}}}, begin{}, 0, "engagements_user (vendor=? AND user_key=?)", false},
-		"title":             {contractor.Query{Where: json}, begin{}, 0, "engagements_ord (vendor=?)", false},
-		"by name":           {contractor.Query{SortBy: &userName}, begin{}, 0, "engagements_user (vendor=?)", false},
-		"by name, cursor":   {contractor.Query{SortBy: &userName}, begin{after: &position{key: "x", tie: 3}}, 0, "engagements_user (vendor=? AND user_key>?)", false},
-		"by age, backwards": {contractor.Query{SortBy: &created, Descending: true}, begin{after: &position{key: int64(5), tie: 3}}, 0, "engagements_created (vendor=? AND created<?)", false},
+		"changed, active":   {contractor.Query{Where: contractor.And{active, changed}}, begin{}, 5, "engagements_modified (vendor=? AND modified>?)", true},
+		"most, active":      {contractor.Query{Where: contractor.And{active, changed}}, begin{}, maxCounted + 1, "engagements_active (vendor=? AND active=?)", false},
+		"ends, active":      {contractor.Query{Where: contractor.And{compare(attr(str, false, ext, "endDate"), contractor.OpLe, "2026"), active}}, begin{}, 5, "engagements_end_date (vendor=? AND end_date<?)", true},
+		"name, not active":  {contractor.Query{Where: contractor.And{contractor.Not{Of: active}, compare(userName, contractor.OpEq, "x")}}, begin{}, 0, "engagements_user (vendor=? AND user_key=?)", false},
+		"two names":         {contractor.Query{Where: contractor.Or{compare(userName, contractor.OpEq, "x"), compare(userName, contractor.OpEq, "y")}}, begin{}, 0, "engagements_user (vendor=? AND user_key=?)", true},
+		"name or address": {contractor.Query{Where: contractor.Or{compare(userName, contractor.OpEq, "x"), compare(emails, contractor.OpEq, "x"),
+			contractor.And{json, compare(attr(str, true, "externalId"), contractor.OpEq, "x")}}}, begin{}, 0, "engagements_external (vendor=? AND external_id=?)", true},
+		"ids by cursor": {contractor.Query{Where: contractor.Or{compare(attr(str, true, "id"), contractor.OpEq, "x"), compare(attr(str, true, ext, "workerId"), contractor.OpEq, "y")}},
+			begin{after: &position{key: int64(7)}}, 0, "engagements_worker (vendor=? AND worker_id=?)", true},
+		"changed, by name":   {contractor.Query{Where: changed, SortBy: &userName}, begin{}, 5, "engagements_modified (vendor=? AND modified>?)", true},
+		"most, by name":      {contractor.Query{Where: changed, SortBy: &userName}, begin{}, maxCounted + 1, "engagements_user (vendor=?)", false},
+		"by change, cursor":  {contractor.Query{SortBy: &modified}, begin{after: &position{key: int64(5), tie: 3}}, 0, "engagements_modified (vendor=? AND modified>?)", false},
+		"changed, by change": {contractor.Query{Where: changed, SortBy: &modified}, begin{}, maxCounted + 1, "engagements_modified (vendor=? AND modified>?)", false},
+		"active, by change":  {contractor.Query{Where: active, SortBy: &modified}, begin{after: &position{key: int64(5), tie: 3}}, 0, "engagements_modified (vendor=? AND modified>?)", false},
+		"changed, by cursor": {contractor.Query{Where: changed}, begin{after: &position{key: int64(7)}}, 5, "engagements_modified (vendor=? AND modified>?)", true},
+		"title":              {contractor.Query{Where: json}, begin{}, 0, "engagements_ord (vendor=?)", false},
+		"by name":            {contractor.Query{SortBy: &userName}, begin{}, 0, "engagements_user (vendor=?)", false},
+		"by name, cursor":    {contractor.Query{SortBy: &userName}, begin{after: &position{key: "x", tie: 3}}, 0, "engagements_user (vendor=? AND user_key>?)", false},
+		"by age, backwards":  {contractor.Query{SortBy: &created, Descending: true}, begin{after: &position{key: int64(5), tie: 3}}, 0, "engagements_created (vendor=? AND created<?)", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.q.Vendor, c.q.Count = "acme", 100
@@ -60,7 +78,7 @@ func TestLookUpsUseIndexes(t *testing.T) {
 			}
 			f := l.selection(c.begin, c.total)
 			plan := explain(t, s, f)
-			if !strings.Contains(plan, c.uses) || strings.Contains(plan, "SCAN e\n") || strings.Contains(plan, "USE TEMP B-TREE") != c.sorts {
+			if !strings.Contains(plan, c.uses) || scansEngagements(plan) || strings.Contains(plan, "USE TEMP B-TREE") != c.sorts {
 				t.Errorf("want %s, sorted for the page %v; the plan is\n%s", c.uses, c.sorts, plan)
 			}
 		})
@@ -86,6 +104,16 @@ func TestHotStatementsUseIndexes(t *testing.T) {
 			t.Errorf("%s\nwant %s, the plan is\n%s", query, uses, plan)
 		}
 	}
+}
+
+// scansEngagements reports whether a plan reads the whole table.
+func scansEngagements(plan string) bool {
+	for line := range strings.Lines(plan) {
+		if strings.HasPrefix(line, "SCAN e\n") || strings.HasPrefix(line, "SCAN e USING") || strings.HasPrefix(line, "SCAN m") || strings.HasPrefix(line, "SCAN o") {
+			return true
+		}
+	}
+	return false
 }
 
 func explain(t *testing.T, s *Store, f fragment) string {

@@ -29,6 +29,7 @@ const usage = `load PART measures one part and prints a table.
 
   ceiling      what the disk, SQLite and Echo can do
   scim         the vendor door: read, look up, list, patch, create
+  crowd        the vendor door with a thousand connections
   daemon       a whole daemon: start, memory, idle, soak
   self         the vendor door over an empty store, measured as a peer is
   peer NAME URL TOKEN   another SCIM server, by the same generator
@@ -88,6 +89,8 @@ func run(ctx context.Context, args []string) error {
 		return o.ceiling(ctx)
 	case "scim":
 		return o.scim(ctx)
+	case "crowd":
+		return o.crowd(ctx)
 	case "daemon":
 		return o.daemon(ctx)
 	case "fill":
