@@ -74,11 +74,12 @@ type Evaluation struct {
 // Desired is what should stand in Entra for one person at one instant: the union of the live engagements.
 type Desired struct {
 	At          time.Time         `json:"at"`
-	Guest       bool              `json:"guest"`             // a guest should exist
-	Open        bool              `json:"open"`              // sign-in should be enabled
-	CloseAt     time.Time         `json:"closeAt,omitzero"`  // latest end of the engagements that keep the guest open, or the last end that passed
-	DeleteAt    time.Time         `json:"deleteAt,omitzero"` // once closed: when the guest is to be deleted
-	Grants      []Grant           `json:"grants,omitempty"`  // one per entitlement in force now, with the latest end among those that grant it; ordered by kind and name
+	Guest       bool              `json:"guest"`                // a guest should exist
+	Open        bool              `json:"open"`                 // sign-in should be enabled
+	CloseAt     time.Time         `json:"closeAt,omitzero"`     // latest end of the engagements that keep the guest open, or the last end that passed
+	DeleteAt    time.Time         `json:"deleteAt,omitzero"`    // once closed: when the guest is to be deleted
+	UnsponsorAt time.Time         `json:"unsponsorAt,omitzero"` // once closed: when its sponsors are to be taken off; zero: never, they go with the guest
+	Grants      []Grant           `json:"grants,omitempty"`     // one per entitlement in force now, with the latest end among those that grant it; ordered by kind and name
 	Attributes  map[string]string `json:"attributes,omitempty"`
 	Sponsors    []string          `json:"sponsors,omitempty"`
 	Invite      Invitation        `json:"invite"`                    // how to invite: everything but the sponsors

@@ -54,8 +54,8 @@ func (ps *pass) close(ctx context.Context) error {
 	}
 	ps.examine(contractor.DriftDisabled, contractor.DriftDeleted, contractor.DriftEnabled)
 	switch {
-	case ps.guest.Enabled && !p.ClosingAt.IsZero() && p.ClosedAt.IsZero() && ps.now.Sub(p.ClosingAt) < ps.Settle:
-		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(p.ClosingAt))) // sent; not shown yet
+	case ps.guest.Enabled && !p.ClosingAt.IsZero() && ps.now.Sub(p.ClosingAt) < ps.Settle:
+		ps.looks = append(ps.looks, ps.now.Add(ps.readBack(p.ClosingAt))) // sent; not shown yet, or not by every replica
 	case ps.guest.Enabled:
 		if !p.ClosedAt.IsZero() {
 			ps.deviates(contractor.DriftEnabled, "", "sign-in was enabled by somebody else after the end", true)
@@ -123,6 +123,9 @@ func (ps *pass) farewell(ctx context.Context) error {
 		if err := ps.record(ctx, nil, ps.event("guest.empty", audit.Done, "read back: the guest holds no group and no access package")); err != nil {
 			return err
 		}
+	}
+	if err := ps.unsponsor(ctx); err != nil {
+		return err
 	}
 	deleteAt := ps.want.DeleteAt
 	if deleteAt.IsZero() && (!ps.want.Guest || len(ps.p.Engagements) == 0) {

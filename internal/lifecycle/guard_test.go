@@ -165,6 +165,37 @@ func TestWaveOfMovedEnds(t *testing.T) {
 	})
 }
 
+// TestAHeldEndThatComes: an end that was moved to an earlier day and is held does not take effect because that day comes before anybody
+// has decided, nor while the bridge is dead.
+func TestAHeldEndThatComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mapping := strings.Replace(worldMapping, "acme: {email_domains: [acme.example]}", "acme: {email_domains: [acme.example], guard: {max_moves: 1}}", 1)
+		w := newWorldOf(t, emulator.Config{Seed: 35}, mapping)
+		defer func() { w.stopRun() }()
+		begin := time.Now()
+		var ids []string
+		for i := range 3 {
+			ids = append(ids, w.push("acme", who{mail: fmt.Sprintf("p%d@acme.example", i), end: begin.AddDate(0, 0, 60)}))
+		}
+		w.pass(5 * time.Minute)
+		for _, id := range ids {
+			w.end(id, begin.AddDate(0, 0, 3))
+		}
+		w.pass(5 * time.Minute)
+		w.stopRun()
+		w.until(begin.AddDate(0, 0, 4))
+		w.start()
+		w.pass(time.Hour)
+		if n := w.enabled(); n != 2 {
+			t.Errorf("one move of three was let through, and %d have access\n%s", n, w.tell())
+		}
+		w.until(begin.AddDate(0, 0, 8))
+		if n := w.enabled(); n != 0 {
+			t.Errorf("nobody decided for a week, and %d have access\n%s", n, w.tell())
+		}
+	})
+}
+
 func vendorOf(w *world, name string) *contractor.Vendor {
 	v, _ := w.mapping.Vendor(name)
 	return v

@@ -24,7 +24,7 @@ func KeptUntil(e *contractor.Engagement, v *contractor.Vendor, holds []contracto
 			if former, _, wave := movedEnd(e, v, at); wave == contractor.WaveEarlier {
 				return former
 			}
-			if p, err := e.Period(v); err == nil && at.Before(p.End) && e.PrevEnd.After(p.End) {
+			if p, err := e.Period(v); err == nil && e.EndedAt.IsZero() && e.PrevEnd.After(p.End) {
 				return e.PrevEnd
 			}
 		case contractor.HoldDateMove:

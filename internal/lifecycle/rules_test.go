@@ -67,7 +67,7 @@ func (m *model) keepHeld(p *contractor.Person) {
 				continue
 			}
 			former := e.PrevEnd
-			if period, err := e.Period(v); err == nil && e.EndedAt.IsZero() && time.Now().Before(period.End) && !e.Standing.EffectiveEnd.IsZero() {
+			if period, err := e.Period(v); err == nil && e.EndedAt.IsZero() && (time.Now().Before(period.End) || period.End.Sub(e.EndSetAt) >= 24*time.Hour) && !e.Standing.EffectiveEnd.IsZero() {
 				e.KeptUntil = e.Standing.EffectiveEnd // it was moved to a day to come
 				continue
 			}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"scimbridge/internal/audit"
 	"scimbridge/internal/contractor"
 	"scimbridge/internal/mapper"
 )
@@ -193,4 +194,41 @@ func (c *SponsorCheck) successor(ctx context.Context, g contractor.SponsoredGues
 		return id, "the sponsor left; the fallback group follows", err
 	}
 	return "", "", nil
+}
+
+// unsponsor takes the sponsors off a closed guest that holds nothing, when the mapping says so. That none is left is read back before
+// it is believed; what does not take is sent again at growing distances.
+func (ps *pass) unsponsor(ctx context.Context) error {
+	p := ps.p
+	switch at := ps.want.UnsponsorAt; {
+	case at.IsZero() || p.SponsorID == "":
+		return nil
+	case ps.now.Before(at):
+		ps.looks = append(ps.looks, at)
+		return nil
+	case ps.doubt != "":
+		ps.lookIn(time.Minute)
+		return nil
+	}
+	key := contractor.EntitlementKey{Kind: "sponsor"}
+	sent := ps.removals.of(p.GuestID, key)
+	if left, err := ps.Directory.Sponsors(ctx, p.GuestID); err != nil {
+		return ps.tolerate(err)
+	} else if len(left) == 0 {
+		ps.removals.done(p.GuestID, key)
+		p.SponsorID, p.SponsorRefs, p.AttributesHash = "", "", ""
+		return ps.record(ctx, nil, ps.event("guest.unsponsored", audit.Done, "read back: the guest has no sponsor any more"))
+	}
+	if again := sent.again(ps.now, ps.Settle); again.After(ps.now) {
+		ps.looks = append(ps.looks, again)
+		ps.lookIn(min(ps.readBack(sent.last), again.Sub(ps.now)))
+		return nil
+	}
+	r, err := ps.Directory.SetSponsors(ctx, p.GuestID, nil)
+	if err != nil {
+		return ps.tolerate(err)
+	}
+	ps.removals.note(p.GuestID, key, ps.now)
+	ps.lookIn(lookSoon)
+	return ps.record(ctx, nil, proven(ps.event("guest.unsponsor_sent", audit.Done, "the mapping's offboarding.remove_sponsor_after is over"), r))
 }

@@ -42,22 +42,24 @@ func (ps *pass) waves(ctx context.Context) error {
 }
 
 // movedEnd compares an engagement's end with the one in force, which is what the loop told the vendor last; contractor.WaveEnds where it
-// is none of a wave: it did not move by a day, it has come, an admin moved it, or the vendor says that it takes somebody on again.
+// is none of a wave: it did not move by a day, it is a sudden one, an admin moved it, or the vendor says that it takes somebody on again.
 func movedEnd(e *contractor.Engagement, v *contractor.Vendor, now time.Time) (former, end time.Time, wave contractor.Wave) {
 	former = e.Standing.EffectiveEnd
 	if former.IsZero() || !e.EndedAt.IsZero() || !e.Stopped.At.IsZero() || !e.EndSetAt.After(e.Created) || e.Extended.At.After(e.EndSetAt) {
 		return former, end, contractor.WaveEnds
 	}
 	period, err := e.Period(v)
-	if err != nil || period.NoEnd || !now.Before(period.End) || strings.EqualFold(e.Record.TransactionType, transactionRehire) {
+	if err != nil || period.NoEnd || strings.EqualFold(e.Record.TransactionType, transactionRehire) {
 		return former, end, contractor.WaveEnds
 	}
 	const little = 24 * time.Hour
 	switch moved := period.End.Sub(former); {
-	case moved > little:
+	case moved > little && now.Before(period.End):
 		return former, period.End, contractor.WaveLater
 	case moved < -little && now.Before(former):
-		return former, period.End, contractor.WaveEarlier
+		if _, sudden := suddenEnd(e, v, now); !sudden { // also one that has come while it was held
+			return former, period.End, contractor.WaveEarlier
+		}
 	}
 	return former, end, contractor.WaveEnds
 }

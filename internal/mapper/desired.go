@@ -41,6 +41,7 @@ func (m *Mapping) door(d *contractor.Desired, p *contractor.Person, decisions []
 	waiting := false // something may still open the door, or keep what is behind it
 	var lastOpen, lastEnd time.Time
 	var zone *time.Location
+	stages := m.offboarding
 	for i := range decisions {
 		x := &decisions[i]
 		switch {
@@ -52,13 +53,20 @@ func (m *Mapping) door(d *contractor.Desired, p *contractor.Person, decisions []
 		case x.Status == contractor.StatusOffboarding:
 			if zone == nil || x.Period.End.After(lastEnd) {
 				lastEnd, zone = x.Period.End, x.Period.Zone
+				stages = m.offboarding
+				if own, has := m.vendorsLeave[x.Vendor]; has {
+					stages = own
+				}
 			}
 		}
 	}
 	if d.Open {
 		d.CloseAt = lastOpen
 	} else if d.CloseAt = lastEnd; !lastEnd.IsZero() && !waiting {
-		d.DeleteAt = m.offboarding.DeleteAfter.After(lastEnd, zone)
+		d.DeleteAt = stages.DeleteAfter.After(lastEnd, zone)
+		if stages.UnsponsorAfter != nil {
+			d.UnsponsorAt = stages.UnsponsorAfter.After(lastEnd, zone)
+		}
 	}
 	has := p.GuestID != "" && p.Phase != contractor.PhaseGone
 	d.Guest = d.Open || has && (d.DeleteAt.IsZero() || now.Before(d.DeleteAt))
@@ -163,5 +171,6 @@ func next(d *contractor.Desired, decisions []decision, now time.Time) time.Time 
 		}
 	}
 	note(d.DeleteAt)
+	note(d.UnsponsorAt)
 	return first
 }

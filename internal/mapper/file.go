@@ -53,7 +53,8 @@ type fileGuard struct {
 }
 
 type fileOffboarding struct {
-	DeleteAfter contractor.Span `yaml:"delete_after"`
+	DeleteAfter    *contractor.Span `yaml:"delete_after"` // nil: 30d, or defaults.offboarding's
+	UnsponsorAfter *contractor.Span `yaml:"remove_sponsor_after"`
 }
 
 type fileSponsor struct {
@@ -109,6 +110,7 @@ type fileVendor struct {
 	Rate         *float64            `yaml:"rate"`
 	MissingEnd   string              `yaml:"missing_end"`
 	MaxDuration  *contractor.Span    `yaml:"max_duration"`
+	Offboarding  *fileOffboarding    `yaml:"offboarding"`
 	SignIn       fileSignIn          `yaml:"sign_in"`
 	CSV          *fileCSV            `yaml:"csv"`
 }

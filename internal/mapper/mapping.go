@@ -31,6 +31,7 @@ type Mapping struct {
 	extend       contractor.ExtendRules
 	attest       contractor.AttestRules
 	offboarding  Offboarding
+	vendorsLeave map[string]Offboarding // of vendors that have their own
 	invitation   Invitation
 	guard        contractor.Guard
 	drift        map[contractor.DriftKind]contractor.DriftMode
@@ -48,7 +49,8 @@ func (m *Mapping) Writes(property string) bool {
 
 // Offboarding says what happens to a guest whose last engagement ended.
 type Offboarding struct {
-	DeleteAfter contractor.Span // from the last end to the guest's deletion. Default 30d
+	DeleteAfter    contractor.Span  // from the last end to the guest's deletion. Default 30d
+	UnsponsorAfter *contractor.Span // from the last end to the removal of its sponsors; nil: they go with the guest
 }
 
 // Invitation says how Entra invites. Own mail text is not possible for apps (graph.md 0.2).

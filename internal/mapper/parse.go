@@ -23,7 +23,6 @@ func Parse(file string, data []byte) (*Mapping, strictyaml.Problems) {
 		return nil, problems
 	}
 	b := &builder{doc: doc, problems: problems, parts: map[string]int{}, Mapping: &Mapping{source: slices.Clone(data), revision: revisionOf(data), doc: doc}}
-	b.file.Defaults.Offboarding.DeleteAfter = contractor.Span{Days: 30}
 	// A value that could not be decoded is left as it was, and reported; the checks below then speak of what could be read.
 	b.problems = append(b.problems, doc.Decode(&b.file)...)
 	b.build()
@@ -127,7 +126,7 @@ func (b *builder) buildDefaults() {
 	if d.ActivateEarly.Approx() > 90*24*time.Hour {
 		b.at(path("defaults", "activate_early"), "%s is longer than 90d; a guest should not wait that long for a contract", d.ActivateEarly)
 	}
-	b.offboarding = Offboarding{DeleteAfter: d.Offboarding.DeleteAfter}
+	b.offboarding = b.buildOffboarding(path("defaults", "offboarding"), &d.Offboarding, Offboarding{DeleteAfter: contractor.Span{Days: 30}})
 	b.notify = slices.Clone(d.Notify.BeforeEnd)
 	for i, s := range b.notify {
 		if s.IsZero() {
@@ -141,6 +140,21 @@ func (b *builder) buildDefaults() {
 	b.buildSponsorWork(d)
 	b.guard = b.overallGuard()
 	b.buildDrift()
+}
+
+// buildOffboarding reads the stages behind the end that can wait; what is not given is as otherwise.
+func (b *builder) buildOffboarding(where []any, f *fileOffboarding, otherwise Offboarding) Offboarding {
+	out := otherwise
+	if f.DeleteAfter != nil {
+		out.DeleteAfter = *f.DeleteAfter
+	}
+	if f.UnsponsorAfter != nil {
+		out.UnsponsorAfter = f.UnsponsorAfter
+	}
+	if s := out.UnsponsorAfter; s != nil && s.Approx() >= out.DeleteAfter.Approx() {
+		b.warn(append(where, "remove_sponsor_after"), "the guest is deleted %s after the end, and its sponsors with it; remove_sponsor_after: %s never comes before", out.DeleteAfter, s)
+	}
+	return out
 }
 
 // location reads a time zone, or returns the default where none is given.

@@ -38,7 +38,7 @@ func aliasFields() map[string]string {
 }
 
 func (b *builder) buildVendors() {
-	b.vendors = map[string]*contractor.Vendor{}
+	b.vendors, b.vendorsLeave = map[string]*contractor.Vendor{}, map[string]Offboarding{}
 	d := &b.file.Defaults
 	guard := b.buildGuard(path("defaults", "guard"), d.Guard, defaultGuard())
 	missing := contractor.MissingEnd(cmp.Or(d.MissingEnd, string(contractor.MissingEndHold)))
@@ -83,6 +83,9 @@ func (b *builder) buildVendors() {
 		}
 		if f.MaxDuration != nil {
 			v.MaxDuration = *f.MaxDuration
+		}
+		if f.Offboarding != nil {
+			b.vendorsLeave[name] = b.buildOffboarding(path("vendors", name, "offboarding"), f.Offboarding, b.offboarding)
 		}
 		if f.MissingEnd == string(contractor.MissingEndCap) && v.MaxDuration.IsZero() {
 			b.at(path("vendors", name, "missing_end"), "missing_end: cap needs a max_duration, here or in defaults")
