@@ -36,6 +36,7 @@ func rooms() map[string][]string {
 		"internal/entra":          {"internal/contractor"},
 		"internal/scim":           {"internal/contractor", "internal/audit"},
 		"internal/db":             {"internal/contractor", "internal/audit"},
+		"internal/db/pgtest":      {}, // a server for tests; no binary has it
 		"internal/siem":           {"internal/contractor", "internal/audit"},
 		"internal/lifecycle":      {"internal/contractor", "internal/audit", "internal/mapper"},
 		"internal/notify":         {"internal/contractor", "internal/audit"},
@@ -51,7 +52,7 @@ func rooms() map[string][]string {
 
 // testsMayImport are the real parts that tests of any package stand on instead of mocks.
 func testsMayImport() []string {
-	return []string{"internal/db", "internal/entra/emulator", "internal/faultdisk"}
+	return []string{"internal/db", "internal/db/pgtest", "internal/entra/emulator", "internal/faultdisk"}
 }
 
 // testsAlso are what the tests of one package may import besides: the store's tests hold that it fits the interfaces of its
@@ -81,6 +82,7 @@ func onlyIn() map[string]string {
 		"github.com/microsoftgraph/msgraph-sdk-go-core": "internal/entra",
 		"modernc.org/sqlite":                            "internal/db",
 		"database/sql":                                  "internal/db",
+		"github.com/jackc/pgx":                          "internal/db",
 	}
 }
 

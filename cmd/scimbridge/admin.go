@@ -17,6 +17,7 @@ import (
 
 // adminStatus is the answer of the admin socket's /v1/status, and the form of status --json.
 type adminStatus struct {
+	Role     role                      `json:"role"` // leader or standby; with SQLite always leader
 	Version  string                    `json:"version"`
 	PID      int                       `json:"pid"`
 	Started  time.Time                 `json:"started"`
@@ -55,6 +56,8 @@ type mappingStatus struct {
 	Loaded    time.Time `json:"loaded"`
 	Refused   string    `json:"refused,omitempty"` // why the file on disk is not the one in force: a line for each mistake
 	RefusedAt time.Time `json:"refusedAt,omitzero"`
+
+	Unreadable string `json:"unreadable,omitempty"` // revision that another node put into force and this one's release cannot read
 }
 
 type entraStatus struct {

@@ -41,7 +41,7 @@ daemon running or stopped. How an auditor uses them: docs/audit.md.`,
 
 // auditFiles are the key and the checkpoint signed last: beside the database, the key rather among systemd's credentials.
 func auditFiles(cfg *config.Config) (key, last string, fixed bool) {
-	key, last = cfg.Database+".audit-key", cfg.Database+".audit-last"
+	key, last = cfg.Beside(".audit-key"), cfg.Beside(".audit-last")
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
 		credential := filepath.Join(dir, "audit-key")
 		if _, err := os.Stat(credential); err == nil { //nolint:gosec // systemd says where its credentials are
@@ -70,7 +70,7 @@ func openSealer(ctx context.Context, cfg *config.Config, store *db.Store, actor 
 	}
 	key, err := audit.ReadKey(path)
 	if errors.Is(err, fs.ErrNotExist) && known == "" {
-		key, err = makeKey(path, cfg.Database)
+		key, err = makeKey(path, ownerOf(cfg))
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -84,7 +84,7 @@ func openSealer(ctx context.Context, cfg *config.Config, store *db.Store, actor 
 			return nil, err
 		}
 	}
-	return &audit.Sealer{Key: key, Last: last, Like: cfg.Database}, nil
+	return &audit.Sealer{Key: key, Last: last, Like: ownerOf(cfg)}, nil
 }
 
 func makeKey(path, like string) (*audit.Key, error) {

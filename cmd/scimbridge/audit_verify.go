@@ -247,7 +247,7 @@ the new ones. The journal tells of it. Old checkpoints go on to prove what they 
 func rekey(ctx context.Context, cfg *config.Config, s *db.Store, reason string) (*audit.Key, error) {
 	path, last, fixed := auditFiles(cfg)
 	if fixed {
-		return nil, fmt.Errorf("the key is a credential of systemd's (%s); take it out of LoadCredential= first, run this, and then make the credential from %s.audit-key", path, cfg.Database)
+		return nil, fmt.Errorf("the key is a credential of systemd's (%s); take it out of LoadCredential= first, run this, and then make the credential from %s", path, cfg.Beside(".audit-key"))
 	}
 	old, err := journalKey(ctx, s)
 	if err != nil {
@@ -257,7 +257,7 @@ func rekey(ctx context.Context, cfg *config.Config, s *db.Store, reason string) 
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) { // of an attempt that was interrupted
 		return nil, err
 	}
-	key, err := makeKey(next, cfg.Database)
+	key, err := makeKey(next, ownerOf(cfg))
 	if err != nil {
 		return nil, err
 	}

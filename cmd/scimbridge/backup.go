@@ -78,6 +78,9 @@ func backup(ctx context.Context, cfg *config.Config, to string, keep int, now ti
 	if keep < 0 || keep > 0 && folder == "" {
 		return nil, &codeError{exitUsage, errors.New("--keep wants a number above 0 and an existing folder to write to")}
 	}
+	if cfg.OnPostgres() {
+		return nil, setupError(errors.New("the database is a PostgreSQL server's: back it up there (pg_dump, or your provider's backups), or copy it into a file with: scimbridge db copy --to FILE"))
+	}
 	if _, err := os.Stat(cfg.Database); err != nil {
 		return nil, fmt.Errorf("there is no database to back up: %w", err)
 	}
@@ -139,6 +142,9 @@ Exit codes: 0 done, 1 failed and the old database is in place, 64 the command li
 			cfg, err := readConfig(file, io)
 			if err != nil {
 				return err
+			}
+			if cfg.OnPostgres() {
+				return setupError(errors.New("the database is a PostgreSQL server's: restore it there, or restore into a file and copy that with: scimbridge db copy"))
 			}
 			if err := confirm(io, yes, fmt.Sprintf("%s will take the place of %s.", args[0], cfg.Database)); err != nil {
 				return err

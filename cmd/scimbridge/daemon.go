@@ -49,6 +49,8 @@ type daemon struct {
 	keys    *keyring         // nil without TLS
 	console *console.Console // nil: not configured
 
+	election election
+
 	scimAddr    net.Addr
 	metricsAddr net.Addr
 	consoleAddr net.Addr
@@ -63,7 +65,7 @@ type daemon struct {
 
 // start brings every part up in order; whatever was started is stopped again if a later part cannot be.
 func start(ctx context.Context, o options) (_ *daemon, err error) {
-	d := &daemon{daemonState: daemonState{log: o.log, failed: make(chan error, 1)}, config: o.config, started: time.Now(), metrics: newMetrics(), derive: make(chan struct{}, 1)}
+	d := &daemon{daemonState: daemonState{log: o.log, failed: make(chan error, 1)}, config: o.config, started: time.Now(), metrics: newMetrics(), derive: make(chan struct{}, 1), election: election{look: make(chan struct{}, 1)}}
 	defer func() {
 		if err != nil {
 			stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.config.ShutdownTimeout)
@@ -105,17 +107,25 @@ func start(ctx context.Context, o options) (_ *daemon, err error) {
 	if err := d.sockets.rest(); err != nil {
 		return nil, err
 	}
+	d.campaign(ctx)
 	d.log.Info("serving", "scim", d.baseURL+"/scim/v2", "mapping", m.Revision()[:12], "version", version())
 	return d, nil
 }
 
 func (d *daemon) openStore(ctx context.Context) error {
-	store, err := db.Open(ctx, db.Config{Path: d.config.Database})
+	conf, err := databaseConfig(d.config)
+	if err != nil {
+		return err
+	}
+	store, err := db.Open(ctx, conf)
 	if err != nil {
 		return err
 	}
 	d.store = store
 	d.stops.add("database", func(context.Context) error { return store.Close() })
+	if d.config.OnPostgres() {
+		return nil // nodes elect their leader
+	}
 	release, err := store.Lead(ctx)
 	if err != nil {
 		return err
@@ -125,7 +135,14 @@ func (d *daemon) openStore(ctx context.Context) error {
 }
 
 func (d *daemon) openGraph(o options) error {
-	graph, closeIdle, err := dialGraph(o.config, d.log.With("component", "entra"), d.metrics.graphCall, func() []string { return breakGlass(d.mapping.get()) }, d.tracing.tracer("entra"))
+	var held func() bool
+	if d.config.OnPostgres() {
+		held = d.election.lease.Held
+	}
+	graph, closeIdle, err := dialGraph(graphOptions{
+		config: o.config, log: d.log.With("component", "entra"), onCall: d.metrics.graphCall, tracer: d.tracing.tracer("entra"),
+		untouchable: func() []string { return breakGlass(d.mapping.get()) }, held: held,
+	})
 	if err != nil {
 		return err
 	}
@@ -140,7 +157,7 @@ func openGraphOnce(cfg *config.Config, io streams) (*entra.Client, error) {
 	if err != nil {
 		return nil, setupError(err)
 	}
-	graph, _, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) }, nil)
+	graph, _, err := dialGraph(graphOptions{config: cfg, log: newLogger(cfg.Log, io), untouchable: func() []string { return breakGlass(m) }})
 	return graph, err
 }
 
@@ -152,8 +169,18 @@ func breakGlass(m *mapper.Mapping) []string {
 	return nil
 }
 
-func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), untouchable func() []string, tracer trace.Tracer) (graph *entra.Client, closeIdle func(), err error) {
-	e := cfg.Entra
+// graphOptions of a client of Entra. config, log and untouchable are required.
+type graphOptions struct {
+	config      *config.Config
+	log         *slog.Logger
+	onCall      func(entra.Call)
+	untouchable func() []string
+	held        func() bool // whether this node leads, asked before each request; nil: always
+	tracer      trace.Tracer
+}
+
+func dialGraph(o graphOptions) (graph *entra.Client, closeIdle func(), err error) {
+	e := o.config.Entra
 	transport, err := entra.NewTransport(e.CAFile)
 	if err != nil {
 		return nil, nil, setupError(err)
@@ -167,8 +194,8 @@ func dialGraph(cfg *config.Config, log *slog.Logger, onCall func(entra.Call), un
 		return nil, nil, setupError(err)
 	}
 	graph, err = entra.New(entra.Config{
-		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: transport, Logger: log,
-		InviteSettle: cfg.Patience.InviteSettle, OnCall: onCall, BreakGlass: untouchable, Tracer: tracer,
+		GraphURL: e.GraphURL, Credential: credential, Scope: scope, Transport: whileLeading(transport, o.held), Logger: o.log,
+		InviteSettle: o.config.Patience.InviteSettle, OnCall: o.onCall, BreakGlass: o.untouchable, Tracer: o.tracer,
 	})
 	if err != nil {
 		return nil, nil, setupError(err)
@@ -189,6 +216,11 @@ func (d *daemon) startLoop(ctx context.Context, o options) error {
 		return err
 	}
 	d.loop = loop
+	if d.config.OnPostgres() {
+		d.alone(ctx, "records", func(ctx context.Context) error { d.keepDerived(ctx); return nil })
+		d.alone(ctx, "loop", loop.Run)
+		return nil
+	}
 	// The loop outlives ctx until its turn to stop: the doors close first.
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -313,7 +345,7 @@ func (d *daemon) feedWatchdog(ctx context.Context) {
 		return
 	}
 	due, err := d.store.Due(ctx, time.Now().Add(-time.Minute), 1)
-	if err != nil || len(due) > 0 && passes == d.lastBeat {
+	if err != nil || len(due) > 0 && passes == d.lastBeat && d.role() == roleLeader {
 		d.log.Error("the loop makes no progress; systemd will restart the daemon", "error", err)
 		return
 	}
@@ -335,7 +367,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	lastAnswer, lastError := d.metrics.entra()
 	skew, _ := d.graph.ClockSkew()
 	st := &adminStatus{
-		Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
+		Role: d.role(), Version: version(), PID: os.Getpid(), Started: d.started.UTC(), Mapping: *d.loaded.Load(), Passes: d.loop.Passes(),
 		People: stats.Phases, Records: stats.Statuses, Held: stats.Held, Due: stats.Due, NextDue: stats.NextDue,
 		Entra: entraStatus{URL: d.config.Entra.GraphURL, LastAnswer: lastAnswer, LastError: lastError, SkewSecs: skew.Seconds(), Throttled: graph.Throttled, Quota: quotaOf(graph)},
 	}
@@ -352,7 +384,7 @@ func (d *daemon) status(ctx context.Context) (*adminStatus, error) {
 	if st.Mapping.Refused != "" {
 		st.Trouble = append(st.Trouble, refusedTrouble(st.Mapping.Refused))
 	}
-	if st.Lag > 60 {
+	if st.Lag > 60 && st.Role == roleLeader {
 		st.Trouble = append(st.Trouble, fmt.Sprintf("the loop is %.0f s behind; look at entra.lastError and the quota", st.Lag))
 	}
 	if lastError != "" {

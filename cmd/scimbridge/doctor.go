@@ -98,7 +98,7 @@ func graphChecks(ctx context.Context, cfg *config.Config, m *mapper.Mapping, io 
 	if err != nil {
 		return []entra.Check{{Area: "token", Level: entra.CheckFail, Found: err.Error(), Action: "mend entra.credential in the configuration"}}
 	}
-	graph, closeIdle, err := dialGraph(cfg, newLogger(cfg.Log, io), nil, func() []string { return breakGlass(m) }, nil)
+	graph, closeIdle, err := dialGraph(graphOptions{config: cfg, log: newLogger(cfg.Log, io), untouchable: func() []string { return breakGlass(m) }})
 	if err != nil {
 		return []entra.Check{{Area: "token", Level: entra.CheckFail, Found: err.Error(), Action: "mend the section entra in the configuration"}}
 	}

@@ -170,6 +170,10 @@ func (d *daemon) startDriftWatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.config.OnPostgres() {
+		d.alone(ctx, "watch for drift", watch.Run)
+		return nil
+	}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	d.parts.Go(func() {

@@ -19,7 +19,6 @@ const wokenSetting = "mapping:woken"
 
 // activate puts a mapping into force and makes everybody due, so that an edit reaches all.
 func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Actor) error {
-	now := time.Now()
 	last, err := d.lastRevision(ctx)
 	if err != nil {
 		return err
@@ -38,20 +37,27 @@ func (d *daemon) activate(ctx context.Context, m *mapper.Mapping, actor audit.Ac
 	if err != nil {
 		return err
 	}
-	d.mapping.set(m)
-	d.loaded.Store(&mappingStatus{File: d.config.Mapping, Revision: revision.Hash, Loaded: revision.Loaded.UTC()})
+	d.useRevision(m, revision)
+	if d.role() == roleStandby {
+		return nil // the leader follows, and makes everybody due then
+	}
+	return d.wakeFor(ctx, revision.Hash)
+}
+
+// wakeFor makes everybody due for the mapping in force, unless that was done.
+func (d *daemon) wakeFor(ctx context.Context, revision string) error {
 	woken, err := d.store.Setting(ctx, wokenSetting)
-	if err != nil || string(woken) == revision.Hash {
+	if err != nil || string(woken) == revision {
 		return err
 	}
 	select {
 	case d.derive <- struct{}{}:
 	default:
 	}
-	if _, err := d.store.WakeAll(ctx, now, 0); err != nil {
+	if _, err := d.store.WakeAll(ctx, time.Now(), 0); err != nil {
 		return err
 	}
-	return d.store.SetSetting(ctx, wokenSetting, []byte(revision.Hash))
+	return d.store.SetSetting(ctx, wokenSetting, []byte(revision))
 }
 
 // lastRevision is the mapping in force, or that ran last; zero if there never was one.
@@ -92,6 +98,11 @@ func (d *daemon) firstMapping(ctx context.Context) (*mapper.Mapping, error) {
 		return old, d.refuse(ctx, actor, refusal)
 	}
 	d.warn(m, warnings)
+	if d.config.OnPostgres() {
+		if newer, err := d.overtaken(ctx, m); err != nil || newer != nil {
+			return newer, err
+		}
+	}
 	return m, d.activate(ctx, m, actor)
 }
 

@@ -132,6 +132,12 @@ func (d *daemon) metricsHandler() http.Handler {
 	}
 	d.metrics.registry.MustRegister(
 		gauge("scimbridge_due_people", "People whose work is due now; -1 if the database does not answer.", func(s *adminStatus) float64 { return float64(s.Due) }),
+		gauge("scimbridge_leader", "1 if this node works on the tenant, 0 if another one does.", func(s *adminStatus) float64 {
+			if s.Role == roleLeader {
+				return 1
+			}
+			return 0
+		}),
 		gauge("scimbridge_lag_seconds", "Age of the oldest due work; -1 if the database does not answer.", func(s *adminStatus) float64 { return s.Lag }),
 		gauge("scimbridge_database_refuses_writes", "1 while the database takes no writes, since its disk is full, read-only, failing or silent, else 0.", func(s *adminStatus) float64 {
 			if s.Refusing != "" {
@@ -159,7 +165,7 @@ func (d *daemon) metricsHandler() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		st, err := d.status(r.Context())
-		if err != nil || st.Lag > 300 {
+		if err != nil || st.Lag > 300 && st.Role == roleLeader { // a standby serves vendors however far the leader is behind
 			http.Error(w, "not ready: the database does not answer or the loop is behind; see scimbridge status", http.StatusServiceUnavailable)
 			return
 		}
@@ -167,7 +173,7 @@ func (d *daemon) metricsHandler() http.Handler {
 			http.Error(w, "not ready: no write is taken: "+st.Refusing, http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = w.Write([]byte("ok\n"))
+		_, _ = w.Write([]byte("ok " + string(st.Role) + "\n"))
 	})
 	return mux
 }

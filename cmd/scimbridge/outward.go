@@ -24,8 +24,7 @@ func (d *daemon) startOutward(ctx context.Context) error {
 	if err != nil {
 		return setupError(err)
 	}
-	d.background(ctx, "journal export", runner.Run)
-	d.metrics.registry.MustRegister(newExportMetrics(runner.Status, d.store.JournalHead, d.store.OpenAlarms))
+	d.alone(ctx, "journal export", runner.Run)
 	w := d.config.Watch
 	if w == nil {
 		return nil
@@ -43,6 +42,6 @@ func (d *daemon) startOutward(ctx context.Context) error {
 	if err != nil {
 		return setupError(err)
 	}
-	d.background(ctx, "activity watch", watch.Run)
+	d.alone(ctx, "activity watch", watch.Run)
 	return nil
 }

@@ -17,7 +17,7 @@ func (d *daemon) startPace(ctx context.Context) error {
 		return err
 	}
 	d.pace = pace
-	d.background(ctx, "pace", pace.Run)
+	d.alone(ctx, "pace", pace.Run)
 	return nil
 }
 
@@ -30,6 +30,12 @@ func (d *daemon) keepingUp(ctx context.Context, st *adminStatus, stats *contract
 	st.Mails, st.Oldest, st.Ends = mails, stats.OldestDue, stats.NextEnds
 	if n := mails["failed"]; n > 0 {
 		st.Notes = append(st.Notes, count(n, "mail")+" to sponsors could not be sent; the journal says why: scimbridge audit search --kind mail.failed")
+	}
+	if note := d.staleNote(&st.Mapping); note != "" {
+		st.Notes = append(st.Notes, note)
+	}
+	if st.Role == roleStandby {
+		return nil // the leader watches
 	}
 	r := d.pace.Report()
 	st.Closing = closingStatus{Waiting: r.Waiting, Lag: r.Lag.Seconds(), Forecast: r.Delay.Seconds(), WaveAt: r.WaveAt}

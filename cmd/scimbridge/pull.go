@@ -36,7 +36,7 @@ func (d *daemon) startPulls(ctx context.Context, door *scim.Door) error {
 			d.log.Warn("pull names a vendor that the mapping does not have; its server is not asked", "vendor", name)
 		}
 	}
-	d.background(ctx, "pull", puller.Run)
+	d.alone(ctx, "pull", puller.Run)
 	return nil
 }
 

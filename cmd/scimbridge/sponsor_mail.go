@@ -26,7 +26,7 @@ func (d *daemon) startSponsors(ctx context.Context, door http.Handler) (http.Han
 	if err != nil {
 		return nil, err
 	}
-	d.background(ctx, "sponsor check", check.Run)
+	d.alone(ctx, "sponsor check", check.Run)
 	n := d.config.Notify
 	if n == nil {
 		return door, nil
@@ -35,7 +35,7 @@ func (d *daemon) startSponsors(ctx context.Context, door http.Handler) (http.Han
 	if err != nil {
 		return nil, setupError(err)
 	}
-	d.background(ctx, "mails", notifier.Run)
+	d.alone(ctx, "mails", notifier.Run)
 	if n.Listen != "" {
 		return door, d.openPages(n, notifier.Handler())
 	}

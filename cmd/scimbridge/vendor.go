@@ -49,7 +49,11 @@ func admin() audit.Actor {
 // withStore opens the database beside the daemon, for one command.
 func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error) (err error) {
 	_, statErr := os.Stat(cfg.Database)
-	store, err := db.Open(ctx, db.Config{Path: cfg.Database})
+	conf, err := databaseConfig(cfg)
+	if err != nil {
+		return err
+	}
+	store, err := db.Open(ctx, conf)
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,7 @@ func withStore(ctx context.Context, cfg *config.Config, do func(*db.Store) error
 			err = cerr
 		}
 	}()
-	if errors.Is(statErr, fs.ErrNotExist) {
+	if errors.Is(statErr, fs.ErrNotExist) && !cfg.OnPostgres() {
 		if err := giveToFolder(cfg.Database); err != nil {
 			return err
 		}

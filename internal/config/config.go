@@ -34,8 +34,20 @@ type Config struct {
 	// believed where a vendor's sign_in.networks are looked at. Default: none.
 	TrustedProxies []strictyaml.Network `yaml:"trusted_proxies"`
 
-	// Database is the path of the SQLite file. Default /var/lib/scimbridge/scimbridge.db.
+	// Database is the path of the SQLite file, or the address of a PostgreSQL database for several nodes, as libpq writes it:
+	// postgres://user@host/name?sslmode=verify-full. Default /var/lib/scimbridge/scimbridge.db.
 	Database string `yaml:"database"`
+
+	// DatabasePasswordFile holds the password of PostgreSQL's user. Optional.
+	DatabasePasswordFile CredentialFile `yaml:"database_password_file"`
+
+	// DatabaseAuth is how PostgreSQL is signed in to: password (the default), or entra, where the token of the credential below
+	// is the password (Azure Database for PostgreSQL).
+	DatabaseAuth DatabaseAuth `yaml:"database_auth"`
+
+	// State is the folder of what each node keeps beside a PostgreSQL database: the journal's key, the same on all nodes, and the
+	// checkpoint signed last. A SQLite file has them beside it. Default /var/lib/scimbridge.
+	State string `yaml:"state"`
 
 	// Mapping is the path of the mapping file. Default: mapping.yaml beside scimbridge.yaml.
 	Mapping string `yaml:"mapping"`
@@ -175,6 +187,7 @@ func defaults() Config {
 	return Config{
 		Listen:          "127.0.0.1:8080",
 		Database:        "/var/lib/scimbridge/scimbridge.db",
+		State:           "/var/lib/scimbridge",
 		Mapping:         "mapping.yaml",
 		AdminSocket:     "/run/scimbridge/admin.sock",
 		Entra:           Entra{Cloud: Global},
@@ -221,10 +234,13 @@ func decode(doc *strictyaml.Document, problems strictyaml.Problems, folder strin
 
 // resolve turns what the file left out or left relative into what the program uses.
 func (c *Config) resolve(folder string) {
-	for _, p := range append(c.Audit.Paths(), &c.Database, &c.Mapping, &c.AdminSocket, &c.Entra.CAFile) {
+	if !c.OnPostgres() {
+		c.Database = below(folder, c.Database)
+	}
+	for _, p := range append(c.Audit.Paths(), &c.State, &c.Mapping, &c.AdminSocket, &c.Entra.CAFile) {
 		*p = below(folder, *p)
 	}
-	files := []*CredentialFile{&c.Entra.Credential.File, &c.Entra.Credential.PasswordFile}
+	files := []*CredentialFile{&c.DatabasePasswordFile, &c.Entra.Credential.File, &c.Entra.Credential.PasswordFile}
 	if c.Notify != nil {
 		files = append(files, c.Notify.resolve(folder)...)
 	}

@@ -76,6 +76,7 @@ func TestDefaults(t *testing.T) {
 	want := &config.Config{
 		Listen:      "127.0.0.1:8080",
 		Database:    "/var/lib/scimbridge/scimbridge.db",
+		State:       "/var/lib/scimbridge",
 		Mapping:     "/etc/scimbridge/mapping.yaml",
 		AdminSocket: "/run/scimbridge/admin.sock",
 		Entra: config.Entra{

@@ -180,13 +180,8 @@ func (v *validator) url(path []any, value, why string) {
 }
 
 func (v *validator) paths(c *Config) {
-	switch lower := strings.ToLower(c.Database); {
-	case strings.HasPrefix(lower, "postgres://") || strings.HasPrefix(lower, "postgresql://"):
-		v.add(at("database"), "this build keeps its data in SQLite and does not speak PostgreSQL; write the path of a file, such as /var/lib/scimbridge/scimbridge.db")
-	case strings.Contains(lower, "://") || strings.HasPrefix(lower, "file:") || strings.HasPrefix(lower, "sqlite:") || strings.HasPrefix(lower, ":memory:"):
-		v.add(at("database"), "%q is not a path; write the path of a file, such as /var/lib/scimbridge/scimbridge.db", c.Database)
-	}
-	for key, value := range map[string]string{"database": c.Database, "mapping": c.Mapping, "admin_socket": c.AdminSocket} {
+	v.database(c)
+	for key, value := range map[string]string{"database": strings.SplitN(c.Database, "?", 2)[0], "mapping": c.Mapping, "admin_socket": c.AdminSocket} {
 		if path.Clean(value) == "." || strings.HasSuffix(value, "/") {
 			v.add(at(key), "%q is not the path of a file", value)
 		}

@@ -47,7 +47,7 @@ func (s *Store) Alarms(ctx context.Context, q contractor.AlarmQuery) (list []con
 		q.Limit = 100
 	}
 	err = s.short.with(ctx, func(c *conn) error {
-		rows, err := c.query(ctx, `SELECT `+alarmColumns+` FROM alarms WHERE (? OR acknowledged IS NULL) AND (? = '' OR person = ?) ORDER BY seq DESC LIMIT ?`,
+		rows, err := c.query(ctx, `SELECT `+alarmColumns+` FROM alarms WHERE (? = 1 OR acknowledged IS NULL) AND (? = '' OR person = ?) ORDER BY seq DESC LIMIT ?`,
 			boolean(q.All), q.Person, q.Person, q.Limit)
 		if err != nil {
 			return err

@@ -13,7 +13,7 @@ import (
 const watchedColumns = `p.id, p.guest_id, p.phase, p.closed_at, p.invited_at, p.guest_state,
 	(SELECT max(e.end_at) FROM engagements e WHERE e.person = p.id),
 	EXISTS (SELECT 1 FROM engagements e WHERE e.person = p.id AND e.status NOT IN ('offboarding', 'removed') AND (e.end_at IS NULL OR e.end_at > ?)),
-	coalesce((SELECT e.vendor FROM engagements e WHERE e.person = p.id ORDER BY e.end_at DESC, e.seq DESC LIMIT 1), '')`
+	coalesce((SELECT e.vendor FROM engagements e WHERE e.person = p.id ORDER BY e.end_at DESC NULLS LAST, e.seq DESC LIMIT 1), '')`
 
 // watched reads guests by a condition on persons p.
 func (c *conn) watched(ctx context.Context, now time.Time, where string, args ...any) (list []contractor.WatchedGuest, err error) {

@@ -96,7 +96,8 @@ func (t *tx) recordMark(log contractor.ActivityLog, m *contractor.ActivityMark) 
 		return nil
 	}
 	_, err := t.exec(`INSERT INTO activity_marks (log, through, swept) VALUES (?, ?, ?)
-		ON CONFLICT (log) DO UPDATE SET through = max(through, excluded.through), swept = max(coalesce(swept, 0), coalesce(excluded.swept, 0))`,
+		ON CONFLICT (log) DO UPDATE SET through = max(activity_marks.through, excluded.through),
+			swept = max(coalesce(activity_marks.swept, 0), coalesce(excluded.swept, 0))`,
 		string(log), m.Through.UnixMicro(), micros(m.Swept))
 	return err
 }
@@ -244,7 +245,7 @@ func (s *Store) PruneActivity(ctx context.Context, log contractor.ActivityLog, b
 				return err
 			}
 			_, err = t.exec(`INSERT INTO activity_marks (log, through, floor) VALUES (?, ?, ?)
-				ON CONFLICT (log) DO UPDATE SET floor = max(coalesce(floor, 0), excluded.floor)`, string(log), last, last)
+				ON CONFLICT (log) DO UPDATE SET floor = max(coalesce(activity_marks.floor, 0), excluded.floor)`, string(log), last, last)
 			return err
 		})
 		if err != nil {

@@ -17,13 +17,12 @@ import (
 )
 
 // The part of the suite that is about activity, alarms and our policies, on SQLite.
-func TestActivitySQLite(t *testing.T) {
+func testActivity(t *testing.T, open opener) {
 	for name, test := range map[string]func(*testing.T, opener){
 		"Batches": testActivityBatches, "Pruning": testActivityPruning, "Alarms": testAlarms, "Guests": testWatchedGuests, "Policies": testManagedPolicies,
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, openSQLite)
+			test(t, open)
 		})
 	}
 }

@@ -15,6 +15,9 @@ import (
 // that it is whole: SQLite's own check, and the journal's chain up to at least the event that was last when the copy began. It
 // answers how many events the copy has. A copy that is not whole is removed.
 func (s *Store) Backup(ctx context.Context, path string) (events int64, err error) {
+	if s.engine == enginePostgres {
+		return 0, contractor.Errorf(contractor.CodeInvalid, "%s is a PostgreSQL database; back it up with pg_dump or your provider's own backup, or copy it to a file with: scimbridge db copy --to FILE", s.path)
+	}
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return 0, fmt.Errorf("back up to %s: %w", path, err)

@@ -141,14 +141,14 @@ func presentHot(a contractor.Attr) (fragment, bool) {
 		return join("(% OR e.standing <> '{}' OR e.prev_end IS NOT NULL)", presentValue(v)), true
 	}
 	if len(a.Path) == 1 && (a.Path[0] == "meta" || a.Path[0] == "schemas") {
-		return frag("1"), true
+		return frag("TRUE"), true
 	}
 	col, ok := columnOf(strings.Join(a.Path, "\n"))
 	switch {
 	case !ok:
 		return fragment{}, false
 	case col.never:
-		return frag("1"), true
+		return frag("TRUE"), true
 	case col.typ == contractor.TypeString:
 		return join("coalesce(%, '') <> ''", col.expr), true
 	}

@@ -18,6 +18,7 @@ const maxStatements = 256
 // goroutine at a time.
 type conn struct {
 	sql   *sql.Conn
+	pg    *pgConn // what stands below sql; nil on SQLite
 	stmts map[string]*sql.Stmt
 
 	below    driver.Conn // SQLite's, under sql; nil: another's
@@ -34,6 +35,7 @@ func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
 		if _, ours := below.(sqlite.FileControl); ours {
 			made.below, _ = below.(driver.Conn)
 		}
+		made.pg, _ = below.(*pgConn)
 		return nil
 	})
 	if err != nil {
@@ -41,6 +43,12 @@ func openConn(ctx context.Context, pool *sql.DB) (*conn, error) {
 	}
 	return made, nil
 }
+
+// usable reports whether a connection that rested can be used: a server that was restarted has closed those of PostgreSQL.
+func (c *conn) usable() bool { return c.pg == nil || c.pg.usable() }
+
+// aborted reports whether a statement failed so that its transaction can only be rolled back. In SQLite, none does.
+func (c *conn) aborted() bool { return c.pg != nil && c.pg.aborted() }
 
 func (c *conn) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if stmt := c.stmts[query]; stmt != nil {
@@ -149,6 +157,10 @@ func (r *readers) run(ctx context.Context, fn func(*conn) error) error {
 		return errClosed()
 	}
 	defer func() { r.idle <- c }()
+	if c != nil && !c.usable() {
+		_ = c.close() // it is gone already
+		c = nil
+	}
 	if c == nil {
 		var err error
 		if c, err = openConn(ctx, r.pool); err != nil {
@@ -156,7 +168,7 @@ func (r *readers) run(ctx context.Context, fn func(*conn) error) error {
 		}
 	}
 	err := fn(c)
-	if err != nil && extendedCode(err) != 0 || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if err != nil && (extendedCode(err) != 0 || !c.usable()) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		err = errors.Join(err, c.close())
 		c = nil
 	}

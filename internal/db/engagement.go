@@ -123,7 +123,8 @@ type place struct{ ord, total, live int64 }
 
 func (t *tx) enlist(vendor string, live bool) (p place, err error) {
 	err = t.row(`INSERT INTO vendors (name, created, total, live, last_ord, changes) VALUES (?, ?, 1, ?, 1, 1)
-		ON CONFLICT (name) DO UPDATE SET total = total + 1, live = live + excluded.live, last_ord = last_ord + 1, changes = changes + 1
+		ON CONFLICT (name) DO UPDATE SET total = vendors.total + 1, live = vendors.live + excluded.live, last_ord = vendors.last_ord + 1,
+			changes = vendors.changes + 1
 		RETURNING last_ord, total, live`,
 		[]any{vendor, t.now.UnixMicro(), boolean(live)}, &p.ord, &p.total, &p.live)
 	return p, err
@@ -168,24 +169,24 @@ func (t *tx) touch(person string, now time.Time, urgent bool) error {
 }
 
 func (t *tx) insertEngagement(e *contractor.Engagement, row *engagementRow, ord int64) error {
-	var seq int64
-	res, err := t.exec(`INSERT INTO engagements (id, vendor, ord, person, deleted, test,
+	insert := `INSERT INTO engagements (id, vendor, ord, person, deleted, test,
 			user_key, external_id, email_key, other_keys, worker_id, end_date, active,
 			version, created, modified, end_set_at, ended_at, prev_end, status, start_at, end_at,
 			standing, record, resource, unused, aliased)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	args := []any{
 		e.ID, e.Vendor, ord, nullable(e.Person), boolean(e.Deleted), boolean(e.Test),
 		row.userKey, nullable(row.externalID), nullable(row.emailKey), nullable(row.others), nullable(row.workerID), nullable(row.endDate), boolean(row.active),
 		e.Version, e.Created.UnixMicro(), e.Modified.UnixMicro(), micros(e.EndSetAt), micros(e.EndedAt), micros(e.PrevEnd),
 		string(e.Standing.Status), micros(e.Standing.EffectiveStart), micros(e.Standing.EffectiveEnd),
-		row.standing, row.record, row.resource, row.unused, row.aliased)
-	if err != nil {
-		return err
+		row.standing, row.record, row.resource, row.unused, row.aliased,
 	}
 	if row.others == "" {
-		return nil
+		_, err := t.exec(insert, args...)
+		return err
 	}
-	if seq, err = res.LastInsertId(); err != nil {
+	var seq int64
+	if err := t.row(insert+` RETURNING seq`, args, &seq); err != nil {
 		return err
 	}
 	return t.insertEmails(seq, row.others)
@@ -241,21 +242,38 @@ func (t *tx) conflict(e *contractor.Engagement, row *engagementRow, err error) e
 	if !isUnique(err) {
 		return err
 	}
+	switch constraint(err) { // PostgreSQL names it, and answers no question before the rollback
+	case "engagements_user":
+		return errUserName()
+	case "engagements_external":
+		return errExternalID()
+	}
+	if t.conn.aborted() {
+		return err
+	}
 	var userKey string
 	probe := t.row(`SELECT user_key FROM engagements WHERE vendor = ? AND deleted = 0 AND user_key = ? AND id <> ?`,
 		[]any{e.Vendor, row.userKey, e.ID}, &userKey)
 	if probe == nil {
-		return &contractor.Error{Code: contractor.CodeConflict, Path: "userName",
-			Message: "another user has this userName; update that one, or send another userName"}
+		return errUserName()
 	}
 	var externalID string
 	probe = t.row(`SELECT external_id FROM engagements WHERE vendor = ? AND deleted = 0 AND external_id = ? AND id <> ?`,
 		[]any{e.Vendor, row.externalID, e.ID}, &externalID)
 	if probe == nil {
-		return &contractor.Error{Code: contractor.CodeConflict, Path: "externalId",
-			Message: "another user has this externalId; update that one, or send another externalId"}
+		return errExternalID()
 	}
 	return err
+}
+
+func errUserName() error {
+	return &contractor.Error{Code: contractor.CodeConflict, Path: "userName",
+		Message: "another user has this userName; update that one, or send another userName"}
+}
+
+func errExternalID() error {
+	return &contractor.Error{Code: contractor.CodeConflict, Path: "externalId",
+		Message: "another user has this externalId; update that one, or send another externalId"}
 }
 
 // appendFor journals an event about an engagement.

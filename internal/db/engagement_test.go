@@ -595,8 +595,8 @@ func testUpdateRecord(t *testing.T, open opener) {
 }
 
 // Events of an engagement carry its person and vendor, whatever the door said.
-func TestEventsAreFilledIn(t *testing.T) {
-	s := openSQLite(t)
+func testEventsAreFilledIn(t *testing.T, open opener) {
+	s := open(t)
 	e := create(t, s, worker("acme", "ann"))
 	for event, err := range s.Journal(t.Context(), contractor.JournalQuery{}) {
 		if err != nil {

@@ -198,7 +198,7 @@ func (t *tx) bury(vendor, id string, version int64, now time.Time, event *audit.
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO vendor_holes (vendor, bucket, holes) VALUES (?, ?, 1) ON CONFLICT (vendor, bucket) DO UPDATE SET holes = holes + 1`,
+	_, err = t.exec(`INSERT INTO vendor_holes (vendor, bucket, holes) VALUES (?, ?, 1) ON CONFLICT (vendor, bucket) DO UPDATE SET holes = vendor_holes.holes + 1`,
 		vendor, old.ord/holesPerBucket)
 	if err != nil {
 		return err

@@ -13,8 +13,11 @@ import (
 
 const diskFailed = "the disk of the database failed; check the disk, writes go on when it works again"
 
-// openError explains why a file cannot be opened.
+// openError explains why a database cannot be opened.
 func openError(path string, err error) error {
+	if e := pgOpenError(path, err); e != nil {
+		return e
+	}
 	switch primaryCode(err) {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s is not a database; move it away or set database in the configuration to another path: %w", path, err)
@@ -40,6 +43,9 @@ func failure(what string, err error) error {
 		return err
 	}
 	e := &contractor.Error{Code: contractor.CodeUnavailable, Cause: fmt.Errorf("%s: %w", what, err)}
+	if e.Message = pgTrouble(err); e.Message != "" {
+		return e
+	}
 	switch primaryCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		e.Message = "the database is busy with another program's write; try again"
@@ -70,6 +76,9 @@ func extendedCode(err error) int {
 }
 
 func isUnique(err error) bool {
+	if pgCode(err) == pgUniqueViolation {
+		return true
+	}
 	code := extendedCode(err)
 	return code == sqlite3.SQLITE_CONSTRAINT_UNIQUE || code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }

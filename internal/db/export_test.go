@@ -16,12 +16,12 @@ func MigrateForTest(ctx context.Context, path, sql string) error {
 		return err
 	}
 	pool := openPool(drv, writerDSN(path, defaultBusyTimeout, "FULL"), 1)
-	conn, err := pool.Conn(ctx)
+	conn, err := openConn(ctx, pool)
 	if err != nil {
 		return errors.Join(err, pool.Close())
 	}
 	err = migrateTo(ctx, conn, path, append(known, migration{number: len(known) + 1, name: "9999_test.sql", sql: sql, checksum: "test"}))
-	return errors.Join(err, conn.Close(), pool.Close())
+	return errors.Join(err, conn.close(), pool.Close())
 }
 
 // ForgetMigrationForTest takes the mark of MigrateForTest away, so that the newest schema opens the file again. It answers how many rows the

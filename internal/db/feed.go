@@ -17,7 +17,7 @@ import (
 func (s *Store) ClaimFeed(ctx context.Context, vendor, by string, now time.Time, hold time.Duration) error {
 	return s.write(ctx, "claim a feed", func(t *tx) error {
 		n, err := t.changed(`INSERT INTO feeds (vendor, busy_by, busy_until) VALUES (?1, ?2, ?3)
-			ON CONFLICT (vendor) DO UPDATE SET busy_by = ?2, busy_until = ?3 WHERE busy_by = ?2 OR busy_until <= ?4`,
+			ON CONFLICT (vendor) DO UPDATE SET busy_by = ?2, busy_until = ?3 WHERE feeds.busy_by = ?2 OR feeds.busy_until <= ?4`,
 			vendor, by, now.Add(hold).UnixMicro(), now.UnixMicro())
 		if err != nil || n == 1 {
 			return err

@@ -98,7 +98,7 @@ func (k *compiler) union(cs contractor.Or) (all fragment, err error) {
 func (k *compiler) list(cs []contractor.Condition, op string, empty int, scope string) (fragment, error) {
 	switch len(cs) {
 	case 0:
-		return frag("?", empty), nil
+		return frag("? = 1", empty), nil
 	case 1:
 		return k.condition(cs[0], scope)
 	}
@@ -264,7 +264,7 @@ func compareValue(v typed, c contractor.Compare) (fragment, error) {
 		return join("(% IN ('true', 'false') AND %)", v.kind, f), err
 	case int64, float64, int:
 		op, err := sqlOp(c.Op)
-		return join("(% IN ('integer', 'real') AND % "+op+" ?)", v.kind, v.value).with(want), err
+		return join("(% IN ('integer', 'real') AND scim_number(%) "+op+" ?)", v.kind, v.value).with(want), err
 	case time.Time:
 		x := join("scim_micros(%)", v.value)
 		f, err := compareTime(x, c.Op, want)
@@ -347,7 +347,7 @@ func compareTime(x fragment, op contractor.Op, want time.Time) (fragment, error)
 	switch {
 	case whole:
 	case op == contractor.OpEq:
-		return join("(% IS NOT NULL AND ?)", x).with(0), nil
+		return join("(% IS NOT NULL AND ? = 1)", x).with(0), nil
 	case op == contractor.OpNe:
 		return join("% IS NOT NULL", x), nil
 	case op == contractor.OpGe: // at or after 1.5 is after 1

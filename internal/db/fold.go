@@ -31,6 +31,15 @@ func sqlFold(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, erro
 	return args[0], nil
 }
 
+// sqlNumber is a number as it is, and NULL for anything else; PostgreSQL has numbers of JSON as text.
+func sqlNumber(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	switch args[0].(type) {
+	case int64, float64:
+		return args[0], nil
+	}
+	return nil, nil
+}
+
 // sqlMicros reads an RFC 3339 date-time as Unix microseconds; NULL for anything else.
 func sqlMicros(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
 	s, ok := args[0].(string)

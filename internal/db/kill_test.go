@@ -136,7 +136,11 @@ func TestKilledWriterLosesNothing(t *testing.T) {
 	if testing.Short() {
 		rounds = 3
 	}
-	path := filepath.Join(t.TempDir(), "scimbridge.db")
+	testKilledWriter(t, filepath.Join(t.TempDir(), "scimbridge.db"), rounds)
+}
+
+func testKilledWriter(t *testing.T, path string, rounds int) {
+	t.Helper()
 	const seed = 11
 	r := rand.New(rand.NewPCG(seed, 0))
 	acknowledged := map[string]string{} // id -> last word

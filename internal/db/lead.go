@@ -11,12 +11,19 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"scimbridge/internal/contractor"
 )
 
 // Lead makes this process the one that runs the loop on the database. A second one is refused at once: two loops would each
 // believe in a write quota of their own. The lock dies with the process. Writers that are no loop, such as the command line,
 // need no lead. release gives it up; calling it again does nothing.
-func (s *Store) Lead(ctx context.Context) (release func(), err error) { return lead(ctx, s.path) }
+func (s *Store) Lead(ctx context.Context) (release func(), err error) {
+	if s.engine == enginePostgres {
+		return nil, contractor.Errorf(contractor.CodeInternal, "on PostgreSQL a node is elected; it does not simply lead")
+	}
+	return lead(ctx, s.path)
+}
 
 func lead(ctx context.Context, database string) (release func(), err error) {
 	path := database + ".lock"

@@ -157,6 +157,9 @@ func sortDocs(docs []doc, a contractor.Attr, descending bool) []doc {
 		}
 		switch v := found[0].(type) {
 		case string:
+			if a.Type == contractor.TypeDecimal || a.Type == contractor.TypeInteger {
+				return nil
+			}
 			if a.Type == contractor.TypeDateTime {
 				at, err := time.Parse(time.RFC3339Nano, v)
 				if err != nil {

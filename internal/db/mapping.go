@@ -32,6 +32,7 @@ func (s *Store) AddRevision(ctx context.Context, actor audit.Actor, text, reason
 			return err
 		}
 		r.Loaded = t.now
+		t.due = true // other nodes look which mapping is in force
 		_, err = t.exec(`INSERT INTO mapping_revisions (hash, text, who, loaded) VALUES (?, ?, ?, ?)`, r.Hash, text, string(who), t.now.UnixMicro())
 		if err != nil {
 			return err
@@ -59,6 +60,17 @@ func (s *Store) Revision(ctx context.Context, hash string) (contractor.MappingRe
 		r.Who, r.Loaded = actor.Name, loaded.Time
 	}
 	return r, failure("read a mapping revision", err)
+}
+
+// RevisionHash is the hash of the mapping file in force; "" if there never was one.
+func (s *Store) RevisionHash(ctx context.Context) (hash string, err error) {
+	err = s.short.with(ctx, func(c *conn) error {
+		return c.row(ctx, `SELECT hash FROM mapping_revisions ORDER BY seq DESC LIMIT 1`, nil, &hash)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return hash, failure("read which mapping is in force", err)
 }
 
 // Setting reads a value that a part of the program keeps here (a watermark, a pause, a counter); nil if there is none.

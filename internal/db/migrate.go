@@ -50,7 +50,7 @@ func migrations() ([]migration, error) {
 
 // migrate applies what is missing, each migration in a transaction of its own, and refuses a database that this binary does not
 // know. Two processes that start at once do not apply one twice: each looks again inside its transaction.
-func migrate(ctx context.Context, conn *sql.Conn, path string) error {
+func migrate(ctx context.Context, conn *conn, path string) error {
 	known, err := migrations()
 	if err != nil {
 		return fmt.Errorf("read the migrations: %w", err)
@@ -58,9 +58,11 @@ func migrate(ctx context.Context, conn *sql.Conn, path string) error {
 	return migrateTo(ctx, conn, path, known)
 }
 
-func migrateTo(ctx context.Context, conn *sql.Conn, path string, known []migration) error {
-	if err := keepBefore(ctx, conn, path, known); err != nil {
-		return err
+func migrateTo(ctx context.Context, conn *conn, path string, known []migration) error {
+	if conn.pg == nil {
+		if err := keepBefore(ctx, conn.sql, path, known); err != nil {
+			return err
+		}
 	}
 	for {
 		done, err := migrateOne(ctx, conn, path, known)
@@ -103,7 +105,8 @@ func keepBefore(ctx context.Context, conn *sql.Conn, path string, known []migrat
 	return nil
 }
 
-func migrateOne(ctx context.Context, conn *sql.Conn, path string, known []migration) (done bool, err error) {
+func migrateOne(ctx context.Context, c *conn, path string, known []migration) (done bool, err error) {
+	conn := c.sql
 	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return false, openError(path, err)
 	}
@@ -113,7 +116,7 @@ func migrateOne(ctx context.Context, conn *sql.Conn, path string, known []migrat
 			err = errors.Join(err, rollbackErr)
 		}
 	}()
-	applied, err := appliedMigrations(ctx, conn)
+	applied, err := appliedMigrations(ctx, c, path)
 	if err != nil {
 		return false, openError(path, err)
 	}
@@ -130,7 +133,12 @@ func migrateOne(ctx context.Context, conn *sql.Conn, path string, known []migrat
 		return true, err
 	}
 	next := known[len(applied)]
-	if _, err := conn.ExecContext(ctx, next.sql); err != nil {
+	if c.pg != nil {
+		err = c.pg.migratePostgres(ctx, next)
+	} else {
+		_, err = conn.ExecContext(ctx, next.sql)
+	}
+	if err != nil {
 		return false, openError(path, fmt.Errorf("migration %s: %w", next.name, err))
 	}
 	_, err = conn.ExecContext(ctx, `INSERT INTO migrations (number, name, checksum, applied) VALUES (?, ?, ?, ?)`,
@@ -145,11 +153,18 @@ func migrateOne(ctx context.Context, conn *sql.Conn, path string, known []migrat
 }
 
 // appliedMigrations lists what a database has, and marks an empty one as ours.
-func appliedMigrations(ctx context.Context, conn *sql.Conn) ([]migration, error) {
+func appliedMigrations(ctx context.Context, c *conn, path string) ([]migration, error) {
+	conn := c.sql
 	var tables int
-	err := conn.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'`).Scan(&tables)
-	if err != nil {
+	known := `SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'`
+	if c.pg != nil {
+		known = `SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relname = 'migrations'`
+	}
+	if err := conn.QueryRowContext(ctx, known).Scan(&tables); err != nil {
 		return nil, err
+	}
+	if tables == 0 && c.pg != nil {
+		return nil, markPostgres(ctx, conn, path)
 	}
 	if tables == 0 {
 		_, err := conn.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d;

@@ -21,14 +21,14 @@ func TestUpgradeKeepsACopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	pool := openPool(drv, writerDSN(path, defaultBusyTimeout, "FULL"), 1)
-	conn, err := pool.Conn(t.Context())
+	conn, err := openConn(t.Context(), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := migrateTo(t.Context(), conn, path, older); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(conn.Close(), pool.Close()); err != nil {
+	if err := errors.Join(conn.close(), pool.Close()); err != nil {
 		t.Fatal(err)
 	}
 	kept := path + ".before-" + known[len(older)].name[:4]

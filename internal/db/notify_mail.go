@@ -108,7 +108,7 @@ type waitingNotice struct {
 }
 
 func (t *tx) waitingNotices(sponsor string) (list []waitingNotice, err error) {
-	rows, err := t.query(`SELECT seq, kind, person, engagement FROM notices WHERE sponsor = ? AND mail IS NULL ORDER BY until, seq LIMIT ?`, sponsor, maxDigest)
+	rows, err := t.query(`SELECT seq, kind, person, engagement FROM notices WHERE sponsor = ? AND mail IS NULL ORDER BY until NULLS FIRST, seq LIMIT ?`, sponsor, maxDigest)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (s *Store) MailItems(ctx context.Context, id string, now time.Time) (list [
 			FROM mails m JOIN notices n ON n.mail = m.seq JOIN persons p ON p.id = n.person
 			LEFT JOIN engagements e ON e.id = n.engagement LEFT JOIN links l ON l.id = n.link
 			LEFT JOIN sponsorships s ON s.person = n.person
-			WHERE m.id = ? ORDER BY n.kind, n.until, n.seq`, id)
+			WHERE m.id = ? ORDER BY n.kind, n.until NULLS FIRST, n.seq`, id)
 		if err != nil {
 			return err
 		}

@@ -118,7 +118,7 @@ func (s *Store) SponsorMoved(ctx context.Context, g contractor.SponsoredGuest, s
 		}
 		// The former sponsor counts as told, so that the new one is: the next digest says so.
 		if _, err := t.exec(`INSERT INTO sponsorships (person, told, checked) VALUES (?1, ?2, ?3) ON CONFLICT (person) DO UPDATE SET checked = ?3,
-			asked = NULL, told = CASE told WHEN '' THEN ?2 ELSE told END`, g.Person, g.Sponsor, t.now.UnixMicro()); err != nil {
+			asked = NULL, told = CASE sponsorships.told WHEN '' THEN ?2 ELSE sponsorships.told END`, g.Person, g.Sponsor, t.now.UnixMicro()); err != nil {
 			return err
 		}
 		if _, err := t.exec(`DELETE FROM blocks WHERE person = ? AND by = ?`, g.Person, bySponsor); err != nil {
@@ -172,13 +172,13 @@ func (s *Store) WaitingAttestations(ctx context.Context, now time.Time, limit in
 func (s *Store) attestations(ctx context.Context, now time.Time, limit int, and string) (list []contractor.Attestation, err error) {
 	err = s.short.with(ctx, func(c *conn) (err error) {
 		rows, err := c.query(ctx, `SELECT p.id, p.email, p.sponsor_id,
-				(SELECT e.vendor FROM engagements e WHERE e.person = p.id AND e.deleted = 0 ORDER BY e.end_at DESC LIMIT 1),
+				(SELECT e.vendor FROM engagements e WHERE e.person = p.id AND e.deleted = 0 ORDER BY e.end_at DESC NULLS LAST LIMIT 1),
 				(SELECT max(e.end_at) FROM engagements e WHERE e.person = p.id AND e.deleted = 0), s.confirmed, coalesce(s.by, ''), s.asked,
 				(SELECT m.sent FROM notices n JOIN mails m ON m.seq = n.mail WHERE n.person = p.id AND n.kind = 'attest' AND n.created >= s.asked ORDER BY n.seq DESC LIMIT 1),
 				EXISTS (SELECT 1 FROM blocks b WHERE b.person = p.id AND b.by = ?)
 			FROM persons p LEFT JOIN sponsorships s ON s.person = p.id
 			WHERE p.phase <> 'gone' AND EXISTS (SELECT 1 FROM engagements e WHERE e.person = p.id AND e.deleted = 0 AND e.status NOT IN ('removed', 'offboarding')
-				AND (e.end_at IS NULL OR e.end_at > ?))`+and+` ORDER BY s.confirmed, p.seq LIMIT ?`, byAttestation, now.UnixMicro(), limit)
+				AND (e.end_at IS NULL OR e.end_at > ?))`+and+` ORDER BY s.confirmed NULLS FIRST, p.seq LIMIT ?`, byAttestation, now.UnixMicro(), limit)
 		if err != nil {
 			return err
 		}

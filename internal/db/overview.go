@@ -19,7 +19,7 @@ type statsCache struct {
 	mu      sync.Mutex
 	counts  contractor.Stats
 	counted time.Time // when; zero: never
-	version int64     // of the file, as the connection saw it
+	version string    // of the database, as the connection saw it
 	conn    *conn     // data_version compares what one connection saw
 }
 
@@ -42,6 +42,10 @@ func (k *statsCache) refresh(ctx context.Context, s *Store, now time.Time, maxAg
 	if !k.counted.IsZero() && age >= 0 && age < maxAge {
 		return nil
 	}
+	if k.conn != nil && !k.conn.usable() {
+		_ = k.conn.close() // it is gone already
+		k.conn = nil
+	}
 	if k.conn == nil {
 		if k.conn, err = openConn(ctx, s.reads); err != nil {
 			return err
@@ -54,8 +58,8 @@ func (k *statsCache) refresh(ctx context.Context, s *Store, now time.Time, maxAg
 			k.conn = nil
 		}
 	}()
-	var version int64
-	if err := k.conn.row(ctx, `PRAGMA data_version`, nil, &version); err != nil {
+	var version string
+	if version, err = k.conn.changes(ctx); err != nil {
 		return err
 	}
 	if !k.counted.IsZero() && version == k.version {
@@ -67,6 +71,16 @@ func (k *statsCache) refresh(ctx context.Context, s *Store, now time.Time, maxAg
 	}
 	k.counts, k.counted, k.version = counts, now, version
 	return nil
+}
+
+// changes differs from an earlier answer where something was written meanwhile.
+func (c *conn) changes(ctx context.Context) (version string, err error) {
+	if c.pg != nil { // of all transactions of the server, which those that run are
+		err = c.row(ctx, `SELECT pg_current_snapshot()::text`, nil, &version)
+	} else {
+		err = c.row(ctx, `PRAGMA data_version`, nil, &version)
+	}
+	return version, err
 }
 
 func (k *statsCache) close() error {

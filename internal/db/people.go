@@ -76,7 +76,7 @@ func listPersons(ctx context.Context, c *conn, q contractor.PersonQuery) (list [
 func personQuery(q contractor.PersonQuery) (string, []any) {
 	var b strings.Builder
 	var args []any
-	b.WriteString(`SELECT ` + personColumns + ` FROM persons p WHERE 1`)
+	b.WriteString(`SELECT ` + personColumns + ` FROM persons p WHERE TRUE`)
 	and := func(sql string, values ...any) {
 		b.WriteString(" AND " + sql)
 		args = append(args, values...)

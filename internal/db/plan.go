@@ -135,7 +135,16 @@ func (k *compiler) orderOf(q *contractor.Query) (order, error) {
 	switch a.Type {
 	case contractor.TypeDateTime:
 		o.key = join("scim_micros(%)", v)
-	case contractor.TypeBoolean, contractor.TypeInteger, contractor.TypeDecimal:
+	case contractor.TypeInteger, contractor.TypeDecimal:
+		o.key = join("scim_number(%)", v)
+		if !a.Multi { // a text of digits is no number, and counts as none
+			path, err := jsonPath(a.Path)
+			if err != nil {
+				return order{}, err
+			}
+			o.key = join("CASE WHEN % IN ('integer', 'real') THEN % END", jsonValue(document(""), path).kind, o.key)
+		}
+	case contractor.TypeBoolean:
 		o.key = v
 	default:
 		o.key = v
@@ -163,8 +172,8 @@ func (k *compiler) sortValue(a contractor.Attr) (fragment, error) {
 	}
 	alias := k.scope()
 	value := elementValue(alias, restPath).value
-	primary := "CASE " + alias + ".type WHEN 'object' THEN json_extract(" + alias + ".value, '$.primary') END"
-	f := join("(SELECT % FROM json_each(e.resource, ?) "+alias+" ORDER BY coalesce("+primary+", 0) DESC, "+alias+".key LIMIT 1)", value)
+	primary := "CASE " + alias + ".type WHEN 'object' THEN json_type(" + alias + ".value, '$.primary') END"
+	f := join("(SELECT % FROM json_each(e.resource, ?) "+alias+" ORDER BY coalesce("+primary+" = 'true', FALSE) DESC, "+alias+".id LIMIT 1)", value)
 	f.args = append(f.args, listPath)
 	return f, nil
 }

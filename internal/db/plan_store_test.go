@@ -18,10 +18,9 @@ func mustDo(t testing.TB, err error) {
 	}
 }
 
-// TestPlans: a plan is found once it is finished, with its people in order, and only the last are kept.
-func TestPlans(t *testing.T) {
-	t.Parallel()
-	s := openSQLite(t)
+// A plan is found once it is finished, with its people in order, and only the last are kept.
+func testPlans(t *testing.T, open opener) {
+	s := open(t)
 	eve := audit.Actor{Kind: audit.ActorAdmin, Name: "eve"}
 	if _, err := s.Plan(t.Context(), ""); err == nil {
 		t.Fatal("there is a plan in an empty store")
@@ -70,10 +69,9 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestRevisionsAt: the mapping in force at an instant is found, and a revision by the beginning of its hash.
-func TestRevisionsAt(t *testing.T) {
-	t.Parallel()
-	s := openSQLite(t)
+// The mapping in force at an instant is found, and a revision by the beginning of its hash.
+func testRevisionsAt(t *testing.T, open opener) {
+	s := open(t)
 	eve := audit.Actor{Kind: audit.ActorAdmin, Name: "eve"}
 	one, err := s.AddRevision(t.Context(), eve, "one", "test")
 	mustDo(t, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -19,14 +20,19 @@ import (
 
 // Config says where the store is and what it may use.
 type Config struct {
-	// Path of the database file; required. It is made if it does not exist, its directory is not. "-wal", "-shm" and ".lock"
-	// files stand beside it.
+	// Path of the database file, or the address of a PostgreSQL database (postgres://…); required. A file is made if it does not
+	// exist, its directory is not. "-wal", "-shm" and ".lock" files stand beside it.
 	Path string
 
-	// Readers is how many short reads run at once; default 4. Four long ones (exports, verification) run beside them.
+	// Password is asked for the password of PostgreSQL each time a session is opened, where that is a token that expires; nil:
+	// the address has it, or PGPASSFILE, or the server wants none.
+	Password func(ctx context.Context) (string, error)
+
+	// Readers is how many short reads run at once; default 4, and 16 on PostgreSQL. Four long ones (exports, verification) run
+	// beside them.
 	Readers int
 
-	// BusyTimeout is how long a write waits for another process that writes; default 10 s.
+	// BusyTimeout is how long a write waits for another process, or another node, that writes; default 10 s.
 	BusyTimeout time.Duration
 
 	// QueryTimeout is how long one list query may run before it is refused as too expensive; default 5 s.
@@ -49,7 +55,9 @@ const (
 
 // Store is the database. It is safe for concurrent use.
 type Store struct {
-	path         string
+	engine       engine
+	path         string    // of the file; on PostgreSQL the address, without its secrets
+	dialer       *pgDialer // nil on SQLite
 	queryTimeout time.Duration
 
 	reads  *sql.DB // query_only connections
@@ -76,12 +84,18 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	if cfg.Readers <= 0 {
 		cfg.Readers = defaultReaders
+		if IsPostgres(cfg.Path) {
+			cfg.Readers = pgReaders
+		}
 	}
 	if cfg.BusyTimeout <= 0 {
 		cfg.BusyTimeout = defaultBusyTimeout
 	}
 	if cfg.QueryTimeout <= 0 {
 		cfg.QueryTimeout = defaultQueryTimeout
+	}
+	if IsPostgres(cfg.Path) {
+		return openPostgres(ctx, cfg)
 	}
 	path, err := filepath.Abs(cfg.Path)
 	if err != nil {
@@ -115,7 +129,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err != nil {
 		return openError(s.path, err)
 	}
-	if err := migrate(ctx, conn.sql, s.path); err != nil {
+	if err := migrate(ctx, conn, s.path); err != nil {
 		return errors.Join(err, conn.close())
 	}
 	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
@@ -127,6 +141,10 @@ func (s *Store) start(ctx context.Context) error {
 	s.cp = newCheckpointer(s.checks, s.short)
 	disk := startSyncer(s.wal.sync, s.cp.health.lost)
 	s.short.settle = disk.settle
+	if s.engine == enginePostgres { // it has a log of its own, and lets nobody see what is not on the disk
+		s.cp.every = math.MaxInt
+		s.short.settle = func(context.Context) error { return nil }
+	}
 	s.w = startWriter(conn, s.writes, s.cp, disk, s.wal.path)
 	go s.cp.loop()
 	return nil
@@ -146,7 +164,7 @@ func (s *Store) closePools() error {
 	return errors.Join(s.reads.Close(), s.checks.Close(), s.writes.Close())
 }
 
-// Path is the absolute path of the database file.
+// Path is the absolute path of the database file; on PostgreSQL the address without its secrets.
 func (s *Store) Path() string { return s.path }
 
 // makeFile creates the file readable by its owner alone. An existing file is only looked at from outside: closing a descriptor
@@ -254,13 +272,16 @@ func openPool(drv driver.Driver, dsn string, conns int) *sql.DB {
 	return pool
 }
 
-// newDriver makes a SQLite driver with the two functions that queries need beyond SQLite's own.
+// newDriver makes a SQLite driver with the functions that queries need beyond SQLite's own.
 func newDriver() (driver.Driver, error) {
 	d := &sqlite.Driver{}
 	if err := d.RegisterDeterministicScalarFunction("scim_fold", 1, sqlFold); err != nil {
 		return nil, err
 	}
 	if err := d.RegisterDeterministicScalarFunction("scim_micros", 1, sqlMicros); err != nil {
+		return nil, err
+	}
+	if err := d.RegisterDeterministicScalarFunction("scim_number", 1, sqlNumber); err != nil {
 		return nil, err
 	}
 	return d, nil

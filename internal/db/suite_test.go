@@ -51,9 +51,9 @@ func reopen(t testing.TB, path string) *db.Store {
 	return s
 }
 
-// The suite on SQLite.
-func TestSQLite(t *testing.T) {
-	for name, test := range map[string]func(*testing.T, opener){
+// suite is what every database has to pass.
+func suite() map[string]func(*testing.T, opener) {
+	return map[string]func(*testing.T, opener){
 		"Engagements": testEngagements,
 		"Lists":       testLists,
 		"Filters":     testFilters,
@@ -65,10 +65,36 @@ func TestSQLite(t *testing.T) {
 		"NoRehire":    testNoRehire,
 		"Versions":    testVersions,
 		"Feeds":       testFeeds,
-	} {
+		"Activity":    testActivity,
+		"Plans":       testPlans,
+		"Revisions":   testRevisionsAt,
+		"Cursors":     testEventsAfterAndCursors,
+		"Access":      testAccessAt,
+		"Sponsors":    testSponsorsAreRemembered,
+		"Reports":     testReports,
+		"EventFields": testEventsAreFilledIn,
+		"EmptyTrail":  testVerifyTrailOfAnEmptyJournal,
+		"Proofs":      testProofsFromTheStore,
+	}
+}
+
+// The suite on SQLite.
+func TestSQLite(t *testing.T) {
+	for name, test := range suite() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, openSQLite)
+		})
+	}
+}
+
+// The suite on PostgreSQL, each test in a database of its own.
+func TestPostgres(t *testing.T) {
+	server := startPostgres(t)
+	for name, test := range suite() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, server.open)
 		})
 	}
 }

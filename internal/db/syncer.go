@@ -179,6 +179,9 @@ type walFile struct {
 // sync is called by one goroutine at a time. Where there is no log, whoever closed the file last moved all of it into the database and
 // synced that.
 func (f *walFile) sync() error {
+	if f.path == "" { // PostgreSQL syncs within the commit
+		return nil
+	}
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f.close()

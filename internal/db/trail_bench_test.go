@@ -95,9 +95,13 @@ func newSealer(t testing.TB, s *db.Store) *audit.Sealer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := audit.MakeKey(s.Path()+".audit-key", origin, s.Path())
+	path := s.Path()
+	if db.IsPostgres(path) {
+		path = filepath.Join(t.TempDir(), "journal")
+	}
+	key, err := audit.MakeKey(path+".audit-key", origin, s.Path())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &audit.Sealer{Key: key, Last: s.Path() + ".audit-last", Like: s.Path()}
+	return &audit.Sealer{Key: key, Last: path + ".audit-last", Like: s.Path()}
 }

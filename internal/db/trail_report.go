@@ -244,8 +244,8 @@ func (s *Store) Overdue(ctx context.Context, before time.Time) ([]OverdueRow, er
 			SELECT p.id, p.email, '', '', p.sponsor_id, 'sign-in', max(min(coalesce(e.end_at, e.ended_at), coalesce(e.ended_at, e.end_at))), p.failures, p.last_error, p.held, p.next_at
 			FROM persons p JOIN engagements e ON e.person = p.id
 			WHERE p.guest_id <> '' AND p.phase <> 'gone' AND p.closed_at IS NULL
-			GROUP BY p.id
-			HAVING sum(coalesce(e.end_at, e.ended_at, 9e18) > ?1 AND coalesce(e.ended_at, 9e18) > ?1) = 0
+			GROUP BY p.seq
+			HAVING count(*) FILTER (WHERE coalesce(e.end_at, e.ended_at, 9e18) > ?1 AND coalesce(e.ended_at, 9e18) > ?1) = 0
 		) ORDER BY at`,
 		[]any{before.UnixMicro()}, func(rows *sql.Rows) error {
 			var r OverdueRow
@@ -280,7 +280,7 @@ func (s *Store) Held(ctx context.Context) ([]HeldRow, error) {
 			UNION ALL
 			SELECT p.id, p.email, e.vendor, e.id, p.sponsor_id, e.standing ->> 'statusReason' FROM engagements e JOIN persons p ON p.id = e.person
 			WHERE e.status = 'held' AND e.deleted = 0 AND p.held = ''
-		) AS held ORDER BY since IS NULL, since`,
+		) AS held ORDER BY since NULLS LAST`,
 		nil, func(rows *sql.Rows) error {
 			var r HeldRow
 			var why sql.NullString
@@ -330,16 +330,16 @@ func (s *Store) NeverSignedIn(ctx context.Context) (list []GuestRow, from time.T
 		list, err = s.guests(ctx, `p.guest_state <> 'Accepted'`)
 		return list, time.Time{}, err
 	}
-	list, err = s.guests(ctx, `NOT EXISTS (SELECT 1 FROM activity a WHERE a.person = p.id AND a.log = 'signin' AND a.entry ->> 'ok')`)
+	list, err = s.guests(ctx, `NOT EXISTS (SELECT 1 FROM activity a WHERE a.person = p.id AND a.log = 'signin' AND json_type(a.entry, '$.ok') = 'true')`)
 	return list, begin.Time, err
 }
 
 func (s *Store) guests(ctx context.Context, which string) ([]GuestRow, error) {
 	var list []GuestRow
 	err := s.report(ctx, `SELECT p.id, p.email, p.sponsor_id, p.guest_id, p.phase, p.guest_state, p.invited_at,
-			(SELECT max(at) FROM activity a WHERE a.person = p.id AND a.log = 'signin' AND a.entry ->> 'ok'), `+holdsNow("p.id")+`,
-			coalesce((SELECT vendor FROM engagements e WHERE e.person = p.id ORDER BY e.end_at DESC, e.seq DESC LIMIT 1), '')
-		FROM persons p WHERE p.guest_id <> '' AND p.phase IN ('open', 'closed') AND `+which+` ORDER BY p.invited_at, p.seq`,
+			(SELECT max(at) FROM activity a WHERE a.person = p.id AND a.log = 'signin' AND json_type(a.entry, '$.ok') = 'true'), `+holdsNow("p.id")+`,
+			coalesce((SELECT vendor FROM engagements e WHERE e.person = p.id ORDER BY e.end_at DESC NULLS LAST, e.seq DESC LIMIT 1), '')
+		FROM persons p WHERE p.guest_id <> '' AND p.phase IN ('open', 'closed') AND `+which+` ORDER BY p.invited_at NULLS FIRST, p.seq`,
 		nil, func(rows *sql.Rows) error {
 			var r GuestRow
 			var invited, signIn instant
@@ -359,7 +359,7 @@ func (s *Store) guests(ctx context.Context, which string) ([]GuestRow, error) {
 
 // holdsNow selects the names of what a person holds, a line each.
 func holdsNow(person string) string {
-	return `coalesce((SELECT group_concat(name, char(10)) FROM (SELECT name FROM holdings h WHERE h.person = ` + person +
+	return `coalesce((SELECT group_concat(name, '\n') FROM (SELECT name FROM holdings h WHERE h.person = ` + person +
 		` AND h.state <> 'ended' AND h.since IS NOT NULL ORDER BY name)), '')`
 }
 

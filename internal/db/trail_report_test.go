@@ -20,9 +20,9 @@ type office struct {
 	person *contractor.Person
 }
 
-func newOffice(t *testing.T) *office {
+func newOffice(t *testing.T, open opener) *office {
 	t.Helper()
-	s := openSQLite(t)
+	s := open(t)
 	in := worker("acme", "wanda")
 	in.Record.GivenName, in.Record.FamilyName, in.Record.SponsorEmail = "Wanda", "Weiss", "boss@corp.example"
 	e := create(t, s, in)
@@ -75,8 +75,8 @@ func (o *office) access(q db.AccessQuery) []db.AccessRow {
 	return list
 }
 
-func TestAccessAt(t *testing.T) {
-	o := newOffice(t)
+func testAccessAt(t *testing.T, open opener) {
+	o := newOffice(t, open)
 	before := time.Now().UTC()
 	o.person.GuestID, o.person.Phase, o.person.SponsorID = "g1", contractor.PhaseOpen, "sponsor-1"
 	o.record(contractor.Change{}, event("guest.invited"))
@@ -142,8 +142,8 @@ func TestAccessAt(t *testing.T) {
 	}
 }
 
-func TestSponsorsAreRemembered(t *testing.T) {
-	o := newOffice(t)
+func testSponsorsAreRemembered(t *testing.T, open opener) {
+	o := newOffice(t, open)
 	o.person.GuestID, o.person.Phase, o.person.SponsorID = "g1", contractor.PhaseOpen, "sponsor-1"
 	h := o.holding()
 	o.record(contractor.Change{Holdings: []*contractor.Holding{h}}, o.grant("grant.added", h))
@@ -158,8 +158,8 @@ func TestSponsorsAreRemembered(t *testing.T) {
 	}
 }
 
-func TestReports(t *testing.T) {
-	o := newOffice(t)
+func testReports(t *testing.T, open opener) {
+	o := newOffice(t, open)
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	standing := func(status contractor.Status, end time.Time, why string) contractor.Change {
 		return contractor.Change{Standings: map[string]contractor.Standing{o.e.ID: {Status: status, EffectiveEnd: end, Reason: why}}}

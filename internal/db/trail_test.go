@@ -127,8 +127,8 @@ func TestVerifyTrailFindsNothingWrong(t *testing.T) {
 	}
 }
 
-func TestVerifyTrailOfAnEmptyJournal(t *testing.T) {
-	s := openSQLite(t)
+func testVerifyTrailOfAnEmptyJournal(t *testing.T, open opener) {
+	s := open(t)
 	report, err := s.VerifyTrail(t.Context(), nil, nil)
 	if err != nil || report.Events != 0 {
 		t.Errorf("%+v, %v", report, err)
@@ -405,15 +405,20 @@ func TestGrowingDoesNotPutTamperedEventsIntoTheTree(t *testing.T) {
 	}
 }
 
-func TestProofsFromTheStore(t *testing.T) {
-	path, sealer, kept := sealedStore(t, 700)
-	s := reopen(t, path)
+func testProofsFromTheStore(t *testing.T, open opener) {
+	s := open(t)
+	journalOf(t, s, 700)
+	sealer := newSealer(t, s)
+	kept, err := s.Seal(t.Context(), sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
 	v, err := sealer.Key.Verifier()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, seq := range []int64{1, 256, 257, 700} {
-		p, err := s.ProveEvent(t.Context(), seq, kept.SignedCheckpoint, true)
+		p, err := s.ProveEvent(t.Context(), seq, kept, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -426,7 +431,7 @@ func TestProofsFromTheStore(t *testing.T) {
 			t.Errorf("event %d: %+v, %v", seq, got, err)
 		}
 	}
-	_, err = s.ProveEvent(t.Context(), 701, kept.SignedCheckpoint, true)
+	_, err = s.ProveEvent(t.Context(), 701, kept, true)
 	wantCode(t, err, contractor.CodeNotFound)
 
 	journalOf(t, s, 50)
@@ -434,7 +439,7 @@ func TestProofsFromTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := s.ProveConsistency(t.Context(), kept.SignedCheckpoint, now)
+	b, err := s.ProveConsistency(t.Context(), kept, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,8 +448,8 @@ func TestProofsFromTheStore(t *testing.T) {
 	}
 }
 
-func TestEventsAfterAndCursors(t *testing.T) {
-	s := openSQLite(t)
+func testEventsAfterAndCursors(t *testing.T, open opener) {
+	s := open(t)
 	journalOf(t, s, 25)
 	var seen []int64
 	for after := int64(0); ; {

@@ -185,6 +185,9 @@ func guards() []string {
 
 // checkTriggers holds the triggers in the file against those that the migrations make.
 func (s *Store) checkTriggers(ctx context.Context) error {
+	if s.engine == enginePostgres {
+		return s.checkPostgresTriggers(ctx)
+	}
 	found := map[string]string{}
 	err := s.short.with(ctx, func(c *conn) (err error) {
 		rows, err := c.query(ctx, `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)

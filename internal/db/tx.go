@@ -13,7 +13,8 @@ type tx struct {
 	conn *conn
 	now  time.Time // one for the whole transaction, UTC, microseconds
 
-	writes int // statements done that may have changed something
+	writes int  // statements done that may have changed something
+	due    bool // somebody was made due: other nodes are told at the commit
 
 	// broken is an error after which the transaction may be gone: no further statement is run, since it would commit by itself.
 	broken error
@@ -49,6 +50,7 @@ func (t *tx) note(query string, err error) {
 	}
 	if err == nil && !strings.HasPrefix(query, "SELECT") {
 		t.writes++
+		t.due = t.due || strings.HasPrefix(query, touchStatement) || strings.HasPrefix(query, `INSERT INTO persons `)
 	}
 }
 

@@ -21,7 +21,8 @@ const versionsTrimmed = 16
 func (t *tx) keepVersion(seq, version int64, person string) error {
 	_, err := t.exec(`INSERT INTO engagement_versions (engagement, since, until, person, lost, deleted, version, created, modified,
 			end_set_at, ended_at, prev_end, standing, record, resource, unused, aliased)
-		SELECT seq, coalesce((SELECT max(until) FROM engagement_versions WHERE engagement = ?1), created), ?2, person, person IS NOT NULL AND person <> ?3, deleted,
+		SELECT seq, coalesce((SELECT max(until) FROM engagement_versions WHERE engagement = ?1), created), ?2, person,
+			CASE WHEN person IS NOT NULL AND person <> ?3 THEN 1 ELSE 0 END, deleted,
 			version, created, modified, end_set_at, ended_at, prev_end, standing, record, resource, unused, aliased
 		FROM engagements WHERE seq = ?1 AND test = 0`, seq, t.now.UnixMicro(), person)
 	if err != nil || version%versionsTrimmed != 0 {

@@ -262,8 +262,8 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 	if err := w.connect(); err != nil {
 		return results, false, failure("open the writing connection", err)
 	}
-	t := &tx{conn: w.conn}
-	if _, err := t.exec(`BEGIN IMMEDIATE`); err != nil {
+	t, err := w.begin()
+	if err != nil {
 		return results, false, failure("begin a transaction", err)
 	}
 	t.now = time.Now().UTC().Truncate(time.Microsecond)
@@ -271,12 +271,12 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 	for i, item := range batch {
 		switch before := t.writes; {
 		case len(batch) == 1:
-			results[i] = item.run(t) // the transaction is its savepoint
+			results[i] = t.run(item.run) // the transaction is its savepoint
 		case savepoints:
 			results[i], err = t.within(item.run)
 		default:
-			results[i] = item.run(t)
-			again = results[i] != nil && t.writes > before
+			results[i] = t.run(item.run)
+			again = results[i] != nil && (t.writes > before || t.conn.aborted())
 		}
 		if err != nil || again {
 			break
@@ -295,7 +295,7 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 		_, err = t.exec(`ROLLBACK`)
 	default:
 		*number = w.disk.begin()
-		_, err = t.exec(`COMMIT`)
+		err = t.commit()
 	}
 	if err == nil {
 		return results, again, nil
@@ -304,13 +304,46 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 	return results, false, failure("write", errors.Join(err, w.dropConn()))
 }
 
+// run runs a piece of work. One that passed over a statement that failed has failed itself, where that ends the transaction.
+func (t *tx) run(fn func(*tx) error) error {
+	err := fn(t)
+	if err == nil && t.conn.aborted() {
+		return errAborted
+	}
+	return err
+}
+
+// commit commits, and tells the other nodes of PostgreSQL where somebody became due.
+func (t *tx) commit() error {
+	statement := `COMMIT`
+	if t.due && t.conn.pg != nil {
+		statement = commitDue
+	}
+	_, err := t.exec(statement)
+	return err
+}
+
+// begin begins a transaction. Nothing is lost yet with a session that turns out to be gone: another one is opened, once.
+func (w *writer) begin() (*tx, error) {
+	t := &tx{conn: w.conn}
+	_, err := t.exec(`BEGIN IMMEDIATE`)
+	if err != nil && w.conn.pg != nil && !w.conn.usable() {
+		if err := errors.Join(w.dropConn(), w.connect()); err != nil {
+			return nil, err
+		}
+		t = &tx{conn: w.conn}
+		_, err = t.exec(`BEGIN IMMEDIATE`)
+	}
+	return t, err
+}
+
 // within runs fn in a savepoint. The second error is the savepoint's own, and ends the transaction.
 func (t *tx) within(fn func(*tx) error) (result, fatal error) {
 	if _, err := t.exec(`SAVEPOINT work`); err != nil {
 		return nil, fmt.Errorf("savepoint: %w", err)
 	}
 	head, known := t.head, t.headKnown
-	if result = fn(t); result != nil {
+	if result = t.run(fn); result != nil {
 		if _, err := t.exec(`ROLLBACK TO work`); err != nil {
 			return nil, fmt.Errorf("roll back to savepoint after %w: %w", result, err)
 		}
@@ -324,6 +357,9 @@ func (t *tx) within(fn func(*tx) error) (result, fatal error) {
 
 // connect opens a new connection where the last one was dropped.
 func (w *writer) connect() (err error) {
+	if w.conn != nil && !w.conn.usable() {
+		_ = w.dropConn() // it is gone already
+	}
 	if w.conn == nil {
 		w.conn, err = openConn(context.Background(), w.pool)
 	}
