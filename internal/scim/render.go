@@ -105,7 +105,7 @@ func (r *renderer) user(b []byte, e *contractor.Engagement) []byte {
 	}
 	body, begin := underID(e.Resource, e.ID), len(b)
 	body = body[:len(body)-2] // the braces of the extension and of the resource
-	if at := bytes.LastIndex(body, []byte(securityID)); at > 0 && !r.secret {
+	if at := lastIndex(body, securityID); at > 0 && !r.secret {
 		end := at + len(securityID)
 		for body[end] != '"' {
 			if body[end] == '\\' {
@@ -214,9 +214,42 @@ func (r *renderer) memberships(b []byte, e *contractor.Engagement) []byte {
 	return b
 }
 
-// appendTime writes an instant as SCIM's dateTime (RFC 7643 section 2.3.5), UTC.
+// lastIndex is bytes.LastIndex, which walks a resource a byte at a time where Index goes by the width of a register.
+func lastIndex(b []byte, part string) int {
+	last := -1
+	for {
+		at := bytes.Index(b[last+1:], []byte(part))
+		if at < 0 {
+			return last
+		}
+		last += 1 + at
+	}
+}
+
+// appendTime writes an instant as SCIM's dateTime (RFC 7643 section 2.3.5), UTC, to the microsecond: what AppendFormat writes, for a fifth of
+// the time.
 func appendTime(b []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		return t.AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
+	}
+	hour, minute, second := t.Clock()
+	two := func(mark byte, n int) { b = append(b, mark, byte('0'+n/10), byte('0'+n%10)) }
+	b = append(b, byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10))
+	two('-', int(month))
+	two('-', day)
+	two('T', hour)
+	two(':', minute)
+	two(':', second)
+	if micros := t.Nanosecond() / 1000; micros != 0 {
+		b = append(b, '.')
+		for unit := 100_000; micros > 0; unit /= 10 {
+			b = append(b, byte('0'+micros/unit))
+			micros %= unit
+		}
+	}
+	return append(b, 'Z')
 }
 
 // etag is the version as a weak entity tag: the bytes differ by base URL and projection.
