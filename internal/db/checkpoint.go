@@ -9,7 +9,7 @@ import (
 const (
 	// checkpointEvery is after how many writes the write-ahead log is moved into the file: often enough to keep the log small,
 	// and rare enough that a page which many writes touch is moved once for all of them.
-	checkpointEvery = 500
+	checkpointEvery = 1000
 
 	// restartPages is the size in pages at which the log has to begin anew. It does so only at an instant at which nobody reads
 	// from it, and under load there is none: the readers are made to wait for one.
