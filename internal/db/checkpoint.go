@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -84,9 +85,7 @@ func (c *checkpointer) checkpoint() {
 	if _, why := c.health.refusal(time.Now()); why != nil {
 		return // what a failed sync left out of the log must not come into the file
 	}
-	var busy, pages, moved int
-	// PASSIVE waits for nobody.
-	err := c.pool.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved)
+	pages, err := c.passive() // waits for nobody
 	if c.health.saw(err); err != nil || pages < c.restart {
 		return
 	}
@@ -113,6 +112,20 @@ func (c *checkpointer) checkpoint() {
 	case <-busyFor.C:
 	case <-c.quit:
 	}
+}
+
+// passive moves what it can, and answers how long the log is, in pages. A connection that failed is not used again: one that was opened while the disk was
+// read-only stays so.
+func (c *checkpointer) passive() (pages int, err error) {
+	conn, err := openConn(context.Background(), c.pool)
+	if err != nil {
+		return 0, err
+	}
+	var busy, moved int
+	if err := conn.sql.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
+		return 0, errors.Join(err, conn.close())
+	}
+	return pages, conn.sql.Close()
 }
 
 func (c *checkpointer) close() {

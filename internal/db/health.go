@@ -160,8 +160,7 @@ func (w *writer) probe() {
 	if err := w.await(context.Background(), item); err != nil {
 		return
 	}
-	var busy, pages, moved int
-	if err := w.cp.pool.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &moved); err != nil {
+	if _, err := w.cp.passive(); err != nil {
 		w.health.saw(err)
 		return
 	}

@@ -264,7 +264,7 @@ func (w *writer) attempt(batch []*work, savepoints bool, number *uint64) (result
 	}
 	t, err := w.begin()
 	if err != nil {
-		return results, false, failure("begin a transaction", err)
+		return results, false, failure("begin a transaction", errors.Join(err, w.dropConn()))
 	}
 	t.now = time.Now().UTC().Truncate(time.Microsecond)
 	done := 0
