@@ -143,6 +143,9 @@ func newStatus(io streams) *cobra.Command {
 func printStatus(w io.Writer, st *adminStatus) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "scimbridge %s, pid %d, since %s\n", st.Version, st.PID, day(st.Started))
+	if st.Role == roleStandby {
+		b.WriteString("role      standby: another node works on the tenant\n")
+	}
 	fmt.Fprintf(&b, "mapping   %s, revision %.12s, loaded %s\n", st.Mapping.File, st.Mapping.Revision, day(st.Mapping.Loaded))
 	if st.Mapping.Refused != "" {
 		fmt.Fprintf(&b, "refused   %s, the file on disk: %s\n", day(st.Mapping.RefusedAt), strings.ReplaceAll(st.Mapping.Refused, "\n", "\n          "))

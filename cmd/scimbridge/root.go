@@ -102,6 +102,7 @@ Exit codes: 0 done, 1 failed or found wrong, 64 the command line is wrong, 78 th
 			newConsole(io),
 			newBackup(io),
 			newRestore(io),
+			newDB(io),
 		}},
 		{"People and what waits:", []*cobra.Command{
 			newContractor(io),

@@ -31,6 +31,9 @@ const (
 	// leadRetry is how often a standby tries to become leader.
 	leadRetry = 250 * time.Millisecond
 
+	// electionName is what the sessions of the election are called at the server, of leader and standbys.
+	electionName = "scimbridge election"
+
 	// dueChannel carries wakes from the node that a record came to, to the leader.
 	dueChannel = "scimbridge_due"
 )
@@ -94,7 +97,7 @@ type campaign struct {
 // session opens a session, waits for the lock, and leads.
 func (c *campaign) session(ctx context.Context) (err error) {
 	conf := c.store.dialer.config.Copy()
-	conf.RuntimeParams["application_name"] = "scimbridge election"
+	conf.RuntimeParams["application_name"] = electionName
 	conf.RuntimeParams["idle_session_timeout"] = milliseconds(leadSilence)
 	// Waiting for a wake ends by the clock again and again: nothing is cancelled at the server then.
 	conf.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler {

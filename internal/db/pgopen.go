@@ -129,7 +129,7 @@ func openPostgres(ctx context.Context, cfg Config) (*Store, error) {
 	if err := s.checkServer(ctx); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, cfg.Target); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
 	return s, nil

@@ -88,6 +88,8 @@ func TestPostgresServer(t *testing.T) {
 		"Killing":    func(t *testing.T, p *postgres) { testKilledWriter(t, p.URL(p.database(t)), 2) },
 		"Check":      testPostgresCheck,
 		"Election":   testPostgresElection,
+		"Copy":       testPostgresCopy,
+		"OlderNode":  testPostgresOlderNode,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, p) })
 	}

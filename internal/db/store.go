@@ -37,6 +37,9 @@ type Config struct {
 
 	// QueryTimeout is how long one list query may run before it is refused as too expensive; default 5 s.
 	QueryTimeout time.Duration
+
+	// Target lets a database be opened into which a copy was begun and not ended.
+	Target bool
 }
 
 const (
@@ -117,19 +120,22 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s.reads = openPool(drv, readerDSN(path, cfg.BusyTimeout), cfg.Readers+longReaders)
 	s.short = newReaders(s.reads, cfg.Readers)
 	s.checks = openPool(drv, writerDSN(path, cfg.BusyTimeout, "FULL"), 1)
-	if err := s.start(ctx); err != nil {
+	if err := s.start(ctx, cfg.Target); err != nil {
 		return nil, errors.Join(err, s.closePools())
 	}
 	return s, nil
 }
 
 // start migrates, and sets the writer and the checkpointer to work.
-func (s *Store) start(ctx context.Context) error {
+func (s *Store) start(ctx context.Context, target bool) error {
 	conn, err := openConn(ctx, s.writes)
 	if err != nil {
 		return openError(s.path, err)
 	}
 	if err := migrate(ctx, conn, s.path); err != nil {
+		return errors.Join(err, conn.close())
+	}
+	if err := refuseHalf(ctx, conn.sql, s.path); err != nil && !target {
 		return errors.Join(err, conn.close())
 	}
 	if s.cursorKey, err = loadCursorKey(ctx, conn.sql); err != nil {
