@@ -261,13 +261,7 @@ func FuzzBulk(f *testing.F) {
 			refused(t, err)
 			return
 		}
-		for i := range run.ops {
-			if run.stopped() {
-				break
-			}
-			run.visit(i)
-		}
-		run.mend()
+		run.all()
 		var answer struct{ Operations []struct{ Status string } }
 		if err := json.Unmarshal(run.answer(), &answer); err != nil {
 			t.Fatalf("%v\n%s", err, run.answer())

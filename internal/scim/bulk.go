@@ -56,16 +56,7 @@ func (k *call) bulk() error {
 	if err := k.gate.charge(len(run.ops)-1, k.now); err != nil {
 		return err
 	}
-	for i := 0; i < len(run.ops) && !run.stopped(); {
-		if n := run.wave(i); n > 1 {
-			run.together(i, n)
-			i += n
-			continue
-		}
-		run.visit(i)
-		i++
-	}
-	run.mend()
+	run.all()
 	return k.send(http.StatusOK, run.answer())
 }
 
@@ -125,6 +116,20 @@ func bulkOpOf(v *value) bulkOp {
 		op.err = syntaxErrorf("the operation has no data")
 	}
 	return op
+}
+
+// all does the operations, as far as failOnErrors lets it.
+func (run *bulkRun) all() {
+	for i := 0; i < len(run.ops) && !run.stopped(); {
+		if n := run.wave(i); n > 1 {
+			run.together(i, n)
+			i += n
+			continue
+		}
+		run.visit(i)
+		i++
+	}
+	run.mend()
 }
 
 func (run *bulkRun) stopped() bool { return run.limit > 0 && run.errors >= run.limit }
