@@ -350,6 +350,33 @@ func testFilters(t *testing.T, open opener) {
 			}
 		}
 	})
+	t.Run("AlternativesOfLookUps", func(t *testing.T) {
+		few := slices.DeleteFunc(filterAttrs(), func(a filterAttr) bool {
+			return !slices.Contains([]string{"userName", "externalId", "value", "workerId"}, a.attr.Path[len(a.attr.Path)-1])
+		})
+		for range 200 {
+			var either contractor.Or
+			for range 2 + r.IntN(3) {
+				a := few[r.IntN(len(few))]
+				var c contractor.Condition = contractor.Compare{Attr: a.attr, Op: contractor.OpEq, Value: a.values[r.IntN(len(a.values))]}
+				if r.IntN(3) == 0 {
+					c = contractor.And{c, randomCondition(r, 1)}
+				}
+				either = append(either, c)
+			}
+			var c contractor.Condition = either
+			switch r.IntN(4) {
+			case 0:
+				c = contractor.Not{Of: either}
+			case 1:
+				c = contractor.Or{either, contractor.And{either[0], either[1]}}
+			}
+			check(t, c)
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+	})
 	t.Run("Random", func(t *testing.T) {
 		for range 1000 {
 			check(t, randomCondition(r, 3))
