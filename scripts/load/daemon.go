@@ -48,14 +48,25 @@ func (o *options) daemon(ctx context.Context) error {
 		return errors.New("-scimbridge names the program to measure")
 	}
 	for _, n := range o.rows {
-		if err := o.daemonAt(ctx, n); err != nil {
+		if err := o.withDaemon(ctx, n, o.daemonFigures); err != nil {
 			return fmt.Errorf("daemon at %d rows: %w", n, err)
 		}
 	}
 	return nil
 }
 
-func (o *options) daemonAt(ctx context.Context, rows int) error {
+// running is a daemon over a store with many records.
+type running struct {
+	pid     int
+	to      target
+	metrics string // address
+	users   []knownUser
+	rows    int
+	up      time.Duration // from its start to its first answer
+}
+
+// withDaemon starts a daemon over a copy of a store, and hands it to figures.
+func (o *options) withDaemon(ctx context.Context, rows int, figures func(context.Context, running) error) error {
 	from, err := o.store(ctx, rows)
 	if err != nil {
 		return err
@@ -86,7 +97,11 @@ func (o *options) daemonAt(ctx context.Context, rows int) error {
 	if err != nil {
 		return err
 	}
-	if err := writeConfig(dir, path, listen, tenant); err != nil {
+	metrics, err := freePort()
+	if err != nil {
+		return err
+	}
+	if err := writeConfig(dir, path, listen, metrics, tenant); err != nil {
 		return err
 	}
 	// The first start reads every record anew under a mapping that the store has not seen yet. What is measured is the next.
@@ -104,7 +119,7 @@ func (o *options) daemonAt(ctx context.Context, rows int) error {
 		return err
 	}
 	defer end(cmd)
-	return o.daemonFigures(ctx, cmd.Process.Pid, target{listen, "/scim/v2", token}, users, rows, up)
+	return figures(ctx, running{cmd.Process.Pid, target{listen, "/scim/v2", token}, metrics, users, rows, up})
 }
 
 // serve starts a daemon, and says how long it took to its first answer.
@@ -159,10 +174,11 @@ func calm(ctx context.Context, pid int) error {
 	return nil
 }
 
-func (o *options) daemonFigures(ctx context.Context, pid int, to target, users []knownUser, rows int, up time.Duration) error {
+func (o *options) daemonFigures(ctx context.Context, d running) error {
+	pid, to, users := d.pid, d.to, d.users
 	t := &table{}
-	t.add(fmt.Sprintf("a daemon with %d records", rows), "measured", "goal")
-	t.add("from start to the first answer", ms(up)+" ms", "1 s")
+	t.add(fmt.Sprintf("a daemon with %d records", d.rows), "measured", "goal")
+	t.add("from start to the first answer", ms(d.up)+" ms", "1 s")
 	time.Sleep(3 * time.Second) // what a start leaves behind is not idleness
 	u0, err := useOf(pid)
 	if err != nil {
@@ -289,12 +305,12 @@ func (o *options) emulator(ctx context.Context, dir string) (settings map[string
 	return settings, stop, nil
 }
 
-func writeConfig(dir, path, listen string, tenant map[string]string) error {
+func writeConfig(dir, path, listen, metrics string, tenant map[string]string) error {
 	for name, text := range map[string]string{
 		"secret": tenant["secret"] + "\n", "mapping.yaml": benchMapping,
-		"scimbridge.yaml": fmt.Sprintf("listen: %s\ndatabase: %s\nmapping: mapping.yaml\nadmin_socket: admin.sock\n"+
+		"scimbridge.yaml": fmt.Sprintf("listen: %s\nmetrics: {listen: %s}\ndatabase: %s\nmapping: mapping.yaml\nadmin_socket: admin.sock\n"+
 			"entra:\n  tenant_id: %s\n  client_id: %s\n  credential: {kind: secret, file: ./secret}\n  graph_url: %s\n  login_url: %s\n  ca_file: ca.pem\n",
-			listen, path, tenant["tenant_id"], tenant["client_id"], tenant["graph_url"], tenant["login_url"]),
+			listen, metrics, path, tenant["tenant_id"], tenant["client_id"], tenant["graph_url"], tenant["login_url"]),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err

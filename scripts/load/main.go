@@ -30,7 +30,8 @@ const usage = `load PART measures one part and prints a table.
   ceiling      what the disk, SQLite and Echo can do
   scim         the vendor door: read, look up, list, patch, create
   crowd        the vendor door with a thousand connections
-  daemon       a whole daemon: start, memory, idle, soak
+  daemon       a whole daemon: start, memory, idle, load
+  soak         a whole daemon under load for as long as -each says
   self         the vendor door over an empty store, measured as a peer is
   peer NAME URL TOKEN   another SCIM server, by the same generator
   one KIND URL TOKEN STORE   one kind of request against a server that runs, for profiles
@@ -93,6 +94,8 @@ func run(ctx context.Context, args []string) error {
 		return o.crowd(ctx)
 	case "daemon":
 		return o.daemon(ctx)
+	case "soak":
+		return o.soak(ctx)
 	case "fill":
 		return o.fill(ctx)
 	case "one":
