@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,10 +117,8 @@ func TestDiskFails(t *testing.T) {
 	eventually(t, 30*time.Second, "it serves on the other disk", func() bool { return create().status == http.StatusCreated && ready().status == http.StatusOK })
 	writes := func(v faultdisk.Verdict, kinds ...faultdisk.Kind) func(faultdisk.Op) faultdisk.Verdict {
 		return func(op faultdisk.Op) faultdisk.Verdict {
-			for _, k := range kinds {
-				if op.Kind == k {
-					return v
-				}
+			if slices.Contains(kinds, op.Kind) {
+				return v
 			}
 			return faultdisk.Verdict{}
 		}
