@@ -220,6 +220,17 @@ func TestShippedFileLoads(t *testing.T) {
 	}
 }
 
+// So does the one for several nodes.
+func TestShippedFileForNodesLoads(t *testing.T) {
+	cfg, problems := config.Load("../../configs/scimbridge-postgres.yaml")
+	if cfg == nil {
+		t.Fatal(problems)
+	}
+	if !cfg.OnPostgres() || cfg.Beside(".audit-key") != "/var/lib/scimbridge/journal.audit-key" || cfg.DatabasePasswordFile.IsZero() {
+		t.Errorf("%+v", cfg)
+	}
+}
+
 // What the shipped file shows behind "# " loads too, and shows the true defaults.
 func TestShippedFileShowsTheDefaults(t *testing.T) {
 	data, err := os.ReadFile("../../configs/scimbridge.yaml")
