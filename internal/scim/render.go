@@ -235,8 +235,9 @@ func appendTime(b []byte, t time.Time) []byte {
 		return t.AppendFormat(b, "2006-01-02T15:04:05.999999Z07:00")
 	}
 	hour, minute, second := t.Clock()
-	two := func(mark byte, n int) { b = append(b, mark, byte('0'+n/10), byte('0'+n%10)) }
-	b = append(b, byte('0'+year/1000), byte('0'+year/100%10), byte('0'+year/10%10), byte('0'+year%10))
+	const digit = "0123456789"
+	two := func(mark byte, n int) { b = append(b, mark, digit[n/10], digit[n%10]) }
+	b = append(b, digit[year/1000], digit[year/100%10], digit[year/10%10], digit[year%10])
 	two('-', int(month))
 	two('-', day)
 	two('T', hour)
@@ -245,7 +246,7 @@ func appendTime(b []byte, t time.Time) []byte {
 	if micros := t.Nanosecond() / 1000; micros != 0 {
 		b = append(b, '.')
 		for unit := 100_000; micros > 0; unit /= 10 {
-			b = append(b, byte('0'+micros/unit))
+			b = append(b, digit[micros/unit])
 			micros %= unit
 		}
 	}
