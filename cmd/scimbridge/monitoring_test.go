@@ -17,7 +17,7 @@ func metricNames(t *testing.T) []string {
 	t.Helper()
 	d := &daemon{metrics: newMetrics()}
 	newWatchMetrics(d.metrics.registry)
-	d.metrics.registry.MustRegister(newExportMetrics(nil, nil, nil))
+	d.metrics.registry.MustRegister(newExportMetrics(nil, nil, nil), newPullMetrics(nil))
 	d.metricsHandler() // registers the gauges
 	descriptions := make(chan *prometheus.Desc)
 	go func() {

@@ -36,6 +36,7 @@ func (d *daemon) startPulls(ctx context.Context, door *scim.Door) error {
 			d.log.Warn("pull names a vendor that the mapping does not have; its server is not asked", "vendor", name)
 		}
 	}
+	d.metrics.registry.MustRegister(newPullMetrics(d.store.PullStates))
 	d.alone(ctx, "pull", puller.Run)
 	return nil
 }

@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -244,6 +245,76 @@ func TestAnUnkindServerEndsNobody(t *testing.T) {
 				t.Errorf("afterwards: %+v", r)
 			}
 		})
+	}
+}
+
+// TestACursorThatLoops: a server whose cursors lead in a circle, or that never stops giving new Users, is given up, and ends nobody.
+func TestACursorThatLoops(t *testing.T) {
+	for name, tt := range map[string]struct {
+		next func(page int) string
+		want string
+	}{
+		"in a circle": {func(page int) string { return []string{"a", "b"}[page%2] }, "its list has no end"},
+		"for ever":    {func(page int) string { return fmt.Sprintf("c%d", page) }, "the server has more than 50 Users"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			page := 0
+			u := &unkind{}
+			u.answer = func(rw http.ResponseWriter, r *http.Request, _ *unkind) bool {
+				if strings.HasSuffix(r.URL.Path, "/ServiceProviderConfig") {
+					_, _ = rw.Write([]byte(`{"pagination":{"cursor":true,"index":false},"filter":{"supported":false}}`))
+					return true
+				}
+				page++
+				_, _ = fmt.Fprintf(rw, `{"totalResults":9,"nextCursor":%q,"Resources":[{"id":"id-%d","userName":"ann%d@acme.example","active":true}]}`, tt.next(page), page, page)
+				return true
+			}
+			server := httptest.NewServer(u)
+			t.Cleanup(server.Close)
+			r := pulled(t, w.puller(server.URL, func(s *intake.Source) { s.Max = 50 }), intake.Round{})
+			if !strings.Contains(r.Error, tt.want) || r.Absent != 0 || page > 52 {
+				t.Errorf("error %q, %d absent, %d pages", r.Error, r.Absent, page)
+			}
+		})
+	}
+}
+
+// TestSigningInToAServer: Basic, and a client certificate.
+func TestSigningInToAServer(t *testing.T) {
+	w := newWorld(t)
+	u := &unkind{n: 3}
+	u.answer = func(rw http.ResponseWriter, r *http.Request, _ *unkind) bool {
+		name, password, _ := r.BasicAuth()
+		if name != "bridge" || password != "s3cret" || r.TLS == nil || len(r.TLS.PeerCertificates) != 1 {
+			rw.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	}
+	server := httptest.NewUnstartedServer(u)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	trusting := server.Client().Transport.(*http.Transport).Clone()
+	shown := trusting.Clone()
+	shown.TLSClientConfig.Certificates = server.TLS.Certificates
+	password := "s3cret"
+	with := func(transport http.RoundTripper) *intake.RoundReport {
+		return pulled(t, w.puller(server.URL, func(s *intake.Source) {
+			s.Transport, s.Patience = transport, time.Millisecond
+			s.Auth.Basic = &intake.Basic{Username: "bridge", Password: func() (string, error) { return password, nil }}
+		}), intake.Round{Full: true})
+	}
+	if r := with(trusting); r.Error == "" {
+		t.Errorf("without a certificate: %+v", r)
+	}
+	if r := with(shown); r.Error != "" || r.Counts.Created != 3 {
+		t.Errorf("with both: %+v", r)
+	}
+	password = "another"
+	if r := with(shown); !strings.Contains(r.Error, "refuses the credential") {
+		t.Errorf("with another password: %+v", r)
 	}
 }
 
