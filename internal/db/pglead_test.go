@@ -2,10 +2,12 @@ package db_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"scimbridge/internal/contractor"
 	"scimbridge/internal/db"
 )
 
@@ -114,4 +116,24 @@ func testPostgresElection(t *testing.T, p *postgres) {
 			t.Error("the former leader still holds the lead")
 		}
 	})
+}
+
+// A leader of yesterday can neither move the next look nor take back what its successor recorded.
+func testPostgresStaleLeader(t *testing.T, p *postgres) {
+	name := p.database(t)
+	former, leader := reopen(t, p.URL(name)), reopen(t, p.URL(name))
+	e := create(t, former, worker("acme", "ann"))
+	stale, fresh := personOf(t, former, e), personOf(t, leader, e)
+	fresh.GuestID, fresh.NextAt = "guest", noon.AddDate(0, 1, 0)
+	if err := leader.Record(t.Context(), &contractor.Change{Person: fresh, Finish: true}); err != nil {
+		t.Fatal(err)
+	}
+	stale.GuestID, stale.NextAt = "another", noon.AddDate(1, 0, 0)
+	if err := former.Record(t.Context(), &contractor.Change{Person: stale, Finish: true}); !errors.Is(err, contractor.ErrStale) {
+		t.Errorf("answered %v", err)
+	}
+	// The finish itself was taken, with parameters of every type: PostgreSQL takes what it cannot tell for text.
+	if got := personOf(t, leader, e); got.GuestID != "guest" || !got.NextAt.Equal(noon.AddDate(0, 1, 0)) {
+		t.Errorf("stored %s, next look %s", got.GuestID, got.NextAt)
+	}
 }

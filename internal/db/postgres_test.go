@@ -79,17 +79,18 @@ func (p *postgres) sql(t testing.TB, database, script string) string {
 func TestPostgresServer(t *testing.T) {
 	p := startPostgres(t)
 	for name, test := range map[string]func(*testing.T, *postgres){
-		"Opening":    testPostgresOpening,
-		"Sharing":    testPostgresSharing,
-		"Refusals":   testPostgresRefusals,
-		"Tampering":  testPostgresTampering,
-		"Archives":   testPostgresArchives,
-		"Interrupts": testPostgresInterrupts,
-		"Killing":    func(t *testing.T, p *postgres) { testKilledWriter(t, p.URL(p.database(t)), 2) },
-		"Check":      testPostgresCheck,
-		"Election":   testPostgresElection,
-		"Copy":       testPostgresCopy,
-		"OlderNode":  testPostgresOlderNode,
+		"Opening":     testPostgresOpening,
+		"Sharing":     testPostgresSharing,
+		"Refusals":    testPostgresRefusals,
+		"Tampering":   testPostgresTampering,
+		"Archives":    testPostgresArchives,
+		"Interrupts":  testPostgresInterrupts,
+		"Killing":     func(t *testing.T, p *postgres) { testKilledWriter(t, p.URL(p.database(t)), 2) },
+		"Check":       testPostgresCheck,
+		"Election":    testPostgresElection,
+		"StaleLeader": testPostgresStaleLeader,
+		"Copy":        testPostgresCopy,
+		"OlderNode":   testPostgresOlderNode,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, p) })
 	}
