@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -57,6 +58,10 @@ type victim struct {
 	log    *os.File // what the processes say
 	client *vendorClient
 	kills  int
+
+	backups sync.WaitGroup // that are being made
+	mu      sync.Mutex
+	made    []string // backups, whole by their own word
 }
 
 func killedRound(t *testing.T, seed uint64) {
@@ -86,6 +91,7 @@ func killedRound(t *testing.T, seed uint64) {
 	}
 	v.finish(id)
 	v.check(mail, id)
+	v.checkBackups()
 	if t.Failed() {
 		t.Logf("seed %d, %d kills; the last process said:\n%s", seed, v.kills, v.said())
 	}
@@ -172,6 +178,49 @@ func (v *victim) kill() {
 	v.cmd, v.kills = nil, v.kills+1
 }
 
+// meddle does what may be under way when a process is killed: it reads a mapping that was edited, or backs up.
+func (v *victim) meddle() {
+	switch v.dice.IntN(3) {
+	case 0:
+		name := filepath.Join(v.dir, "mapping.yaml")
+		data, err := os.ReadFile(name)
+		ok(v.t, err)
+		ok(v.t, os.WriteFile(name, append(data, fmt.Sprintf("# edited before kill %d\n", v.kills)...), 0o600))
+		_ = v.cmd.Process.Signal(syscall.SIGHUP) // one that does not listen yet dies of it
+	case 1:
+		exe, err := os.Executable()
+		ok(v.t, err)
+		file := filepath.Join(v.dir, fmt.Sprintf("backup-%d.db", v.kills))
+		cmd := exec.Command(exe, "backup", file, "--config", filepath.Join(v.dir, "scimbridge.yaml"))
+		cmd.Env = append(os.Environ(), asProgram+"=1")
+		ok(v.t, cmd.Start())
+		timer := time.AfterFunc(time.Duration(v.dice.IntN(400))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+		v.backups.Go(func() {
+			defer timer.Stop()
+			if cmd.Wait() == nil { // it was made, and said so
+				v.mu.Lock()
+				defer v.mu.Unlock()
+				v.made = append(v.made, file)
+			}
+		})
+	}
+}
+
+// checkBackups opens every backup that was made.
+func (v *victim) checkBackups() {
+	v.t.Helper()
+	v.backups.Wait()
+	for _, file := range v.made {
+		store, err := db.Open(v.t.Context(), db.Config{Path: file})
+		ok(v.t, err)
+		if _, _, err := store.VerifyJournal(v.t.Context()); err != nil {
+			v.t.Errorf("backup %s: %v", file, err)
+		}
+		ok(v.t, store.Close())
+	}
+	v.t.Logf("%d kills, %d backups", v.kills, len(v.made))
+}
+
 // liveDangerously kills and starts the process for d.
 func (v *victim) liveDangerously(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
@@ -179,6 +228,8 @@ func (v *victim) liveDangerously(d time.Duration) {
 			v.start()
 		}
 		time.Sleep(time.Duration(v.dice.IntN(700)) * time.Millisecond)
+		v.meddle()
+		time.Sleep(time.Duration(v.dice.IntN(50)) * time.Millisecond)
 		v.kill()
 	}
 }
