@@ -106,8 +106,10 @@ func copyDatabase(ctx context.Context, cfg *config.Config, target db.Config, w i
 		}
 		defer func() { err = errors.Join(err, to.Close()) }()
 		tell := copyProgress(w, time.Now())
-		copied, err = db.Copy(ctx, from, to, admin(), tell)
-		return err
+		if copied, err = db.Copy(ctx, from, to, admin(), tell); err != nil || db.IsPostgres(target.Path) {
+			return err
+		}
+		return giveToFolder(target.Path)
 	})
 	return copied, err
 }

@@ -422,7 +422,7 @@ func (t copyTable) hash(ctx context.Context, c *conn) (n int64, sum string, err 
 			case nil:
 				frame[0] = 'n'
 			case int64:
-				frame[0], number = 'i', uint64(v)
+				frame[0], number = 'i', uint64(v) //nolint:gosec // its bits
 			case float64:
 				frame[0], number = 'f', math.Float64bits(v)
 			case string:
