@@ -68,6 +68,7 @@ type Loop struct {
 	kick    chan struct{}
 	queue   *workqueue.Typed[string]
 	order   *order
+	express chan struct{} // a token for each urgent person that was read as due
 	passes  atomic.Int64
 	running running
 	jump    jumpWatch
@@ -121,8 +122,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	l.order = newOrder()
 	l.queue = workqueue.NewTypedWithConfig(workqueue.TypedQueueConfig[string]{Name: "people", Queue: l.order})
 	var workers sync.WaitGroup
+	l.express = make(chan struct{}, expressWorkers)
 	for range l.Workers {
 		workers.Go(func() { l.work(ctx) })
+	}
+	for range expressWorkers {
+		workers.Go(func() { l.workUrgent(ctx) })
 	}
 	err := l.feed(ctx)
 	l.queue.ShutDown()
@@ -148,6 +153,12 @@ func (l *Loop) feed(ctx context.Context) error {
 				l.running.preempt(d.Person)
 			}
 			l.queue.Add(d.Person)
+			if d.Urgent {
+				select {
+				case l.express <- struct{}{}:
+				default: // all of them are told
+				}
+			}
 		}
 		wait := l.Poll
 		switch {
@@ -196,6 +207,30 @@ func (l *Loop) work(ctx context.Context) {
 		}
 		l.queue.Done(id)
 		if l.queue.Len() < l.Workers { // else the feeder would read the whole backlog again for each person done
+			l.Wake()
+		}
+	}
+}
+
+// expressWorkers work for urgent people alone, so that none waits behind workers that all wait for Entra's quota.
+const expressWorkers = 4
+
+func (l *Loop) workUrgent(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.express:
+		}
+		for l.order.urgentWaiting() {
+			id, quit := l.queue.Get()
+			if quit {
+				return
+			}
+			if ctx.Err() == nil {
+				l.one(ctx, id)
+			}
+			l.queue.Done(id)
 			l.Wake()
 		}
 	}
@@ -313,6 +348,12 @@ func (o *order) Len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.urgent) + len(o.normal)
+}
+
+func (o *order) urgentWaiting() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.urgent) > 0
 }
 
 func (o *order) Pop() string {

@@ -1,6 +1,8 @@
 package lifecycle_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,5 +64,37 @@ func TestClosingInterruptsOpening(t *testing.T) {
 			t.Errorf("what the interrupted call did was not taken back: %v\n%s", held, w.tell())
 		}
 		w.checkTenant()
+	})
+}
+
+// TestEndNowGoesAheadOfAFullQueue: an emergency stop is sent to Entra at once, while hundreds of newcomers wait for its quota.
+func TestEndNowGoesAheadOfAFullQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, emulator.Config{Seed: 39, Throttle: -1, ServerError: -1})
+		defer func() { w.stopRun() }()
+		end := time.Now().AddDate(0, 0, 30)
+		id := w.push("acme", who{mail: "ada@acme.example", department: "Finance", end: end})
+		w.pass(time.Minute)
+		for i := range 300 {
+			w.push("acme", who{mail: fmt.Sprintf("n%d@acme.example", i), department: "Finance", end: end})
+		}
+		w.pass(10 * time.Second)
+		if n := w.enabled(); n > 250 {
+			t.Fatalf("%d of 301 are in: nothing waits", n)
+		}
+		asked := time.Now()
+		must(t, w.store.BlockPerson(t.Context(), eve(), w.personOf(id).ID, "laptop stolen"))
+		w.loop.Wake()
+		w.pass(2 * time.Second)
+		for _, c := range w.tenant.Calls() {
+			if c.Operation == "user.update" && c.Done && !c.Time.Before(asked) && strings.Contains(c.Path, w.guest("ada@acme.example").ID) {
+				if wait := c.Time.Sub(asked); wait > time.Second {
+					t.Errorf("sent after %s", wait)
+				}
+				t.Logf("sent after %s, with %d of 301 in", c.Time.Sub(asked), w.enabled())
+				return
+			}
+		}
+		t.Errorf("not sent within two seconds; enabled %v\n%s", w.guest("ada@acme.example").Enabled, w.tell())
 	})
 }
