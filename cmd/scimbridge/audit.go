@@ -29,7 +29,7 @@ func newAudit(io streams) *cobra.Command {
 		Use:   "audit",
 		Short: "The journal: read it, prove it, archive it",
 		Long: `The journal: who did what to whom, by which rule, with what proof. These commands work on the database directly, with the
-daemon running or stopped. How an auditor uses them: docs/audit.md.`,
+daemon running or stopped. How an auditor uses them: docs/auditor.md.`,
 	}
 	cmd.AddCommand(
 		auditTail(io), auditShow(io), auditExport(io),

@@ -160,7 +160,7 @@ func TestAuditPage(t *testing.T) {
 			}
 		}
 	}
-	if commands < 10 || configs != 1 {
+	if commands < 5 || configs != 1 {
 		t.Errorf("%d commands and %d configurations were found", commands, configs)
 	}
 }
