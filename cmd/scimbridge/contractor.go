@@ -245,7 +245,8 @@ func contractorRelease(io streams) *cobra.Command {
 func contractorExtend(io streams) *cobra.Command {
 	var file, reason, until string
 	cmd := &cobra.Command{
-		Use: "extend ENGAGEMENT --until DATE --reason TEXT", Short: "Give an engagement a later end, until its vendor sends another", Args: cobra.ExactArgs(1),
+		Use: "extend ENGAGEMENT|PERSON --until DATE --reason TEXT", Short: "Give an engagement a later end, until its vendor sends another", Args: cobra.ExactArgs(1),
+		Long: `Give an engagement a later end, until its vendor sends another. A PERSON with one engagement stands for it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := readConfig(file, io)
 			if err != nil {
@@ -256,9 +257,14 @@ func contractorExtend(io streams) *cobra.Command {
 				return setupError(err)
 			}
 			return onPerson(cmd, io, file, args[0], func(ctx context.Context, s *db.Store, p *contractor.Person) error {
+				var standing []*contractor.Engagement
 				for i := range p.Engagements {
-					e := &p.Engagements[i]
-					if e.ID != args[0] {
+					if !p.Engagements[i].Deleted {
+						standing = append(standing, &p.Engagements[i])
+					}
+				}
+				for _, e := range standing {
+					if e.ID != args[0] && len(standing) > 1 {
 						continue
 					}
 					zone := time.UTC
@@ -275,7 +281,7 @@ func contractorExtend(io streams) *cobra.Command {
 					_, err = fmt.Fprintf(io.out, "engagement %s now ends %s\n", e.ID, day(end))
 					return err
 				}
-				return fmt.Errorf("%s is no engagement; scimbridge contractor show lists a person's engagements", args[0])
+				return fmt.Errorf("%s has %s; name the one to extend, as scimbridge contractor show %s lists them", args[0], count(len(standing), "engagement"), p.ID)
 			})
 		},
 	}

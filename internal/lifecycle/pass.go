@@ -226,9 +226,9 @@ func (ps *pass) event(kind string, outcome audit.Outcome, reason string) audit.E
 	}
 }
 
-// actor is the clock where a date that passed is the cause, else the bridge, which acts on what a record or a rule says.
+// actor is the clock where a date that passed is the cause, else the bridge, which acts on what a record, a rule or an admin says.
 func (ps *pass) actor() audit.Actor {
-	if !ps.want.Open && !ps.want.CloseAt.IsZero() && !ps.now.Before(ps.want.CloseAt) && !allEndedByVendor(ps.p) {
+	if ps.p.Block.At.IsZero() && !ps.want.Open && !ps.want.CloseAt.IsZero() && !ps.now.Before(ps.want.CloseAt) && !allEndedByVendor(ps.p) {
 		return audit.Actor{Kind: audit.ActorClock}
 	}
 	return audit.Actor{Kind: audit.ActorBridge}
