@@ -69,13 +69,14 @@ func (ps *pass) close(ctx context.Context) error {
 			return err
 		}
 		ps.lookIn(lookSoon)
+		ps.restWaits = ps.urgentWaits()
 	case p.ClosedAt.IsZero():
 		p.ClosedAt = ps.now
 		if err := ps.record(ctx, nil, ps.event("guest.disabled", audit.Done, "read back: sign-in is disabled")); err != nil {
 			return err
 		}
 	}
-	if !p.RevokedAt.IsZero() {
+	if ps.restWaits || !p.RevokedAt.IsZero() {
 		return nil
 	}
 	r, err := ps.Directory.RevokeSessions(ctx, p.GuestID)

@@ -212,6 +212,9 @@ func (l *Loop) work(ctx context.Context) {
 	}
 }
 
+// urgentWaits reports whether closing work waits for a worker.
+func (l *Loop) urgentWaits() bool { return l.order != nil && l.order.urgentWaiting() }
+
 // expressWorkers work for urgent people alone, so that none waits behind workers that all wait for Entra's quota.
 const expressWorkers = 4
 
@@ -222,7 +225,7 @@ func (l *Loop) workUrgent(ctx context.Context) {
 			return
 		case <-l.express:
 		}
-		for l.order.urgentWaiting() {
+		for l.urgentWaits() {
 			id, quit := l.queue.Get()
 			if quit {
 				return
@@ -231,7 +234,9 @@ func (l *Loop) workUrgent(ctx context.Context) {
 				l.one(ctx, id)
 			}
 			l.queue.Done(id)
-			l.Wake()
+			if !l.urgentWaits() { // else the feeder would read the whole backlog again for each person done
+				l.Wake()
+			}
 		}
 	}
 }

@@ -34,6 +34,10 @@ type pass struct {
 	told     string // what vendors read of held; "": held
 	ended    bool   // every wish is fulfilled and nothing is left to look for
 
+	// restWaits: the door was shut just now, and other people's doors wait. Theirs come before this one's groups and packages, whose
+	// calls have narrower quotas; the next look does the rest.
+	restWaits bool
+
 	kept    map[contractor.EntitlementKey]string // what stands against the mapping in force: the revision that grants it
 	asItWas bool                                 // the mapping has no say about the guest's properties now
 }
@@ -131,7 +135,7 @@ func (ps *pass) run(ctx context.Context) error {
 		return nil
 	}
 	ps.p.GuestState = ps.guest.State
-	if err := ps.door(ctx); err != nil {
+	if err := ps.door(ctx); err != nil || ps.restWaits {
 		return err
 	}
 	if err := ps.readdress(ctx); err != nil {

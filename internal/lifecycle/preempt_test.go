@@ -98,3 +98,27 @@ func TestEndNowGoesAheadOfAFullQueue(t *testing.T) {
 		t.Errorf("not sent within two seconds; enabled %v\n%s", w.guest("ada@acme.example").Enabled, w.tell())
 	})
 }
+
+// TestDoorsBeforeGroups: where many end at one instant, everybody's sign-in is disabled before anybody's groups are looked at, whose
+// calls Entra allows far fewer of.
+func TestDoorsBeforeGroups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, emulator.Config{Seed: 41, Throttle: -1, ServerError: -1})
+		defer func() { w.stopRun() }()
+		end := time.Now().AddDate(0, 0, 1)
+		const people = 60
+		for i := range people {
+			w.push("acme", who{mail: fmt.Sprintf("n%d@acme.example", i), department: "Finance", end: end})
+		}
+		w.until(end.Add(-time.Second))
+		if n := w.enabled(); n != people {
+			t.Fatalf("%d of %d are in", n, people)
+		}
+		w.until(end.Add(4 * time.Second))
+		if n := w.enabled(); n != 0 {
+			t.Errorf("four seconds after the end %d doors are open", n)
+		}
+		w.pass(20 * time.Minute)
+		w.checkTenant()
+	})
+}
