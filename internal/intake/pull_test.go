@@ -249,6 +249,55 @@ func TestAnUnkindServerEndsNobody(t *testing.T) {
 }
 
 // TestACursorThatLoops: a server whose cursors lead in a circle, or that never stops giving new Users, is given up, and ends nobody.
+// TestAnUnchangedList: an ETag spares the records, and neither a list with a refused record, nor one of several pages, nor a day.
+func TestAnUnchangedList(t *testing.T) {
+	w := newWorld(t)
+	u, refused := &unkind{n: 3}, false
+	u.answer = func(rw http.ResponseWriter, r *http.Request, u *unkind) bool {
+		if !strings.HasSuffix(r.URL.Path, "/Users") {
+			return false
+		}
+		tag := fmt.Sprintf("\"of %d\"", u.n)
+		rw.Header().Set("ETag", tag)
+		if r.Header.Get("If-None-Match") == tag {
+			rw.WriteHeader(http.StatusNotModified)
+			return true
+		}
+		if refused {
+			_, _ = fmt.Fprintf(rw, `{"totalResults":1,"Resources":[{"id":"x"}]}`)
+			return true
+		}
+		return false
+	}
+	server := httptest.NewServer(u)
+	t.Cleanup(server.Close)
+	every := 24 * time.Hour
+	mode := func() string {
+		t.Helper()
+		return pulled(t, w.puller(server.URL, func(s *intake.Source) { s.FullEvery = every }), intake.Round{}).Mode
+	}
+	if first, second := mode(), mode(); first != "full" || second != "unchanged" || len(w.engagements()) != 3 {
+		t.Errorf("%s, then %s, with %d records", first, second, len(w.engagements()))
+	}
+	every = time.Nanosecond
+	if m := mode(); m != "full" {
+		t.Errorf("after full_every: %s", m)
+	}
+	every = 24 * time.Hour
+	u.mu.Lock()
+	u.n = 8 // two pages
+	u.mu.Unlock()
+	if first, second := mode(), mode(); first != "full" || second != "full" {
+		t.Errorf("of two pages: %s, then %s", first, second)
+	}
+	u.mu.Lock()
+	u.n, refused = 1, true
+	u.mu.Unlock()
+	if first, second := mode(), mode(); first != "full" || second != "full" {
+		t.Errorf("with a refused record: %s, then %s", first, second)
+	}
+}
+
 func TestACursorThatLoops(t *testing.T) {
 	for name, tt := range map[string]struct {
 		next func(page int) string

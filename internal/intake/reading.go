@@ -73,7 +73,7 @@ func (k *reading) do(ctx context.Context) error {
 	}
 	if err := k.read(ctx, modeFull); err != nil || k.report.Mode == modeUnchanged {
 		if err == nil {
-			k.state.Full, k.state.Watermark = k.begun, k.mark
+			k.state.Watermark = k.mark // Full stays: an ETag is not believed for longer than full_every
 		}
 		return err
 	}
@@ -130,7 +130,7 @@ func (k *reading) read(ctx context.Context, mode string) error {
 	next, cursors := 1, map[string]bool{}
 	for {
 		tag := ""
-		if k.pages == 0 && mode == modeFull && !k.round.Full && !k.round.Dry {
+		if k.pages == 0 && mode == modeFull && !k.round.Full && !k.round.Dry && k.begun.Sub(k.state.Full) < k.source.FullEvery {
 			tag = k.state.ETag
 		}
 		p, a, err := k.source.list(ctx, q, tag)
@@ -285,11 +285,8 @@ func (k *reading) whole(ctx context.Context) error {
 			k.doubt("%s", d)
 		}
 	}
-	k.state.Full, k.state.Watermark, k.state.Total, k.state.ETag = k.begun, k.mark, k.report.Total, ""
-	if c.Refused == 0 {
-		k.state.ETag = k.etag
-	}
 	if !k.source.Absent || k.report.Doubt != "" {
+		k.wasWhole(c)
 		return nil
 	}
 	before := c.Ended + c.Held
@@ -305,5 +302,16 @@ func (k *reading) whole(ctx context.Context) error {
 	}
 	why, err := a.end(ctx, k.had, c)
 	k.report.Absent, k.report.Held = c.Ended+c.Held-before, why
+	if err == nil { // else the next round reads the whole again: an unchanged list would not end who is missing
+		k.wasWhole(c)
+	}
 	return err
+}
+
+// wasWhole keeps that the whole was read, and what makes an unchanged list cheap; not if a record was refused, which may be taken next time.
+func (k *reading) wasWhole(c *contractor.FeedCounts) {
+	k.state.Full, k.state.Watermark, k.state.Total, k.state.ETag = k.begun, k.mark, k.report.Total, ""
+	if c.Refused == 0 {
+		k.state.ETag = k.etag
+	}
 }
