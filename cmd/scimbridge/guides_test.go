@@ -15,7 +15,7 @@ import (
 )
 
 // guideTenant is an emulated tenant with what the guides' mappings name.
-func guideTenant(t *testing.T) *stage {
+func guideTenant(t testing.TB) *stage {
 	t.Helper()
 	tenant, err := emulator.New(emulator.Config{Seed: 9, Throttle: -1, ServerError: -1, Lag: -1})
 	ok(t, err)

@@ -67,7 +67,7 @@ func TestServeRefuses(t *testing.T) {
 	}
 }
 
-func replace(t *testing.T, st *stage, old, text string) {
+func replace(t testing.TB, st *stage, old, text string) {
 	t.Helper()
 	name := filepath.Join(st.dir, "scimbridge.yaml")
 	data, err := os.ReadFile(name)
@@ -75,7 +75,7 @@ func replace(t *testing.T, st *stage, old, text string) {
 	write(t, st, "scimbridge.yaml", strings.Replace(string(data), old, text, 1))
 }
 
-func write(t *testing.T, st *stage, name, text string) {
+func write(t testing.TB, st *stage, name, text string) {
 	t.Helper()
 	ok(t, os.WriteFile(filepath.Join(st.dir, name), []byte(text), 0o600))
 }
@@ -144,7 +144,7 @@ func TestRootsDatabase(t *testing.T) {
 }
 
 // eventually polls a condition of the real world.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
