@@ -48,9 +48,8 @@ func BenchmarkEndNow(b *testing.B) {
 				b.Fatalf("%v: %s", err, out)
 			}
 			eventually(b, time.Minute, "the door is shut", func() bool { return !guestOf(st.tenant.State(), mail).Enabled })
-			calls := st.tenant.Calls()
-			for k := len(calls) - 1; k >= 0; k-- {
-				if c := calls[k]; c.Operation == "user.update" && c.Done && filepath.Base(c.Path) == guest {
+			for _, c := range slices.Backward(st.tenant.Calls()) {
+				if c.Operation == "user.update" && c.Done && filepath.Base(c.Path) == guest {
 					waits = append(waits, c.Time.Sub(asked))
 					break
 				}
