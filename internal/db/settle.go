@@ -63,12 +63,18 @@ func settleLog(ctx context.Context, pool *sql.DB, path string) (err error) {
 // rewriteLog writes the frames of the log's newest beginning over themselves.
 func rewriteLog(path string) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	header := make([]byte, logHeader)
-	if _, err := f.ReadAt(header, 0); err != nil {
+	switch _, err := f.ReadAt(header, 0); {
+	case errors.Is(err, io.EOF): // another process, a backup or a command, closed the file last, and moved all of its log into the database
+		return nil
+	case err != nil:
 		return err
 	}
 	size := binary.BigEndian.Uint32(header[logPageSize:])

@@ -117,3 +117,22 @@ func TestTheLogIsSyncedWhereverItIs(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Between the look at the log and its lock, a backup that ends may have moved it into the database.
+func TestALogThatIsGoneIsNotWrittenOnceMore(t *testing.T) {
+	path := t.TempDir() + "/x-wal"
+	for _, content := range []string{"", "cut"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := rewriteLog(path); err != nil {
+			t.Errorf("of %d bytes: %v", len(content), err)
+		}
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := rewriteLog(path); err != nil {
+		t.Errorf("there is none: %v", err)
+	}
+}

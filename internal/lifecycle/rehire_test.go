@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -96,27 +97,27 @@ func TestTransactionTypes(t *testing.T) {
 // forgetful says that it restores, and does not.
 type forgetful struct {
 	lifecycle.Directory
-	asked *int
+	asked *atomic.Int64
 }
 
 func (f forgetful) RestoreGuest(context.Context, string) (contractor.Receipt, error) {
-	*f.asked++
+	f.asked.Add(1)
 	return contractor.Receipt{}, nil
 }
 
 // TestARestoreThatDoesNotTake is asked for at growing distances, and told.
 func TestARestoreThatDoesNotTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		asked := 0
+		var asked atomic.Int64
 		w := newWorldBetween(t, emulator.Config{Seed: 51}, worldMapping, func(d lifecycle.Directory) lifecycle.Directory { return forgetful{d, &asked} })
 		defer func() { w.stopRun() }()
 		id := w.push("acme", who{mail: "ada@acme.example", end: time.Now().AddDate(0, 0, 60)})
 		w.pass(5 * time.Minute)
 		must(t, w.tenant.DoDelete(w.guest("ada@acme.example").ID))
 		w.pass(25 * time.Hour) // the daily look
-		before := asked
+		before := asked.Load()
 		w.pass(24 * time.Hour)
-		if n := asked - before; before == 0 || n < 12 || n > 110 {
+		if n := asked.Load() - before; before == 0 || n < 12 || n > 110 {
 			t.Errorf("restored %d times in the first day, %d in the second\n%s", before, n, w.tell())
 		}
 		if p := w.personOf(id); !strings.Contains(p.LastError, "restore") {
