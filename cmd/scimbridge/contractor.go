@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -263,8 +264,9 @@ func contractorExtend(io streams) *cobra.Command {
 						standing = append(standing, &p.Engagements[i])
 					}
 				}
+				named := slices.ContainsFunc(p.Engagements, func(e contractor.Engagement) bool { return e.ID == args[0] }) // deleted ones, too
 				for _, e := range standing {
-					if e.ID != args[0] && len(standing) > 1 {
+					if e.ID != args[0] && (named || len(standing) > 1) {
 						continue
 					}
 					zone := time.UTC
