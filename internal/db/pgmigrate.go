@@ -57,23 +57,8 @@ func markPostgres(ctx context.Context, conn *sql.Conn, path string) error {
 
 // checkPostgresTriggers holds the triggers and what they do against those that the migrations make.
 func (s *Store) checkPostgresTriggers(ctx context.Context) error {
-	found := map[string]string{}
-	err := s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class r ON r.oid = t.tgrelid
-			WHERE r.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')`)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			var name, body string
-			if err := rows.Scan(&name, &body); err != nil {
-				return err
-			}
-			found[name] = body
-		}
-		return rows.Err()
-	})
+	found, err := s.texts(ctx, `SELECT t.tgname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid JOIN pg_class r ON r.oid = t.tgrelid
+		WHERE r.relnamespace = current_schema()::regnamespace AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')`)
 	if err != nil {
 		return err
 	}

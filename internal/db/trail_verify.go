@@ -188,22 +188,7 @@ func (s *Store) checkTriggers(ctx context.Context) error {
 	if s.engine == enginePostgres {
 		return s.checkPostgresTriggers(ctx)
 	}
-	found := map[string]string{}
-	err := s.short.with(ctx, func(c *conn) (err error) {
-		rows, err := c.query(ctx, `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, rows.Close()) }()
-		for rows.Next() {
-			var name, text string
-			if err := rows.Scan(&name, &text); err != nil {
-				return err
-			}
-			found[name] = text
-		}
-		return rows.Err()
-	})
+	found, err := s.texts(ctx, `SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'`)
 	if err != nil {
 		return err
 	}
@@ -224,4 +209,25 @@ func (s *Store) checkTriggers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// texts reads a query's rows of a name and a text.
+func (s *Store) texts(ctx context.Context, query string) (found map[string]string, err error) {
+	found = map[string]string{}
+	err = s.short.with(ctx, func(c *conn) (err error) {
+		rows, err := c.query(ctx, query)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, rows.Close()) }()
+		for rows.Next() {
+			var name, text string
+			if err := rows.Scan(&name, &text); err != nil {
+				return err
+			}
+			found[name] = text
+		}
+		return rows.Err()
+	})
+	return found, err
 }
