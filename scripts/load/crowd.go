@@ -15,19 +15,11 @@ const crowdSize = 1000
 // crowd measures the door with a thousand connections: those that are slow beside those that are not, and a thousand that are all at work.
 func (o *options) crowd(ctx context.Context) error {
 	const rows = 1000
-	from, err := o.store(ctx, rows)
-	if err != nil {
-		return err
-	}
-	path, err := o.copyStore(from, "crowd.db")
+	path, users, err := o.working(ctx, rows, "crowd.db")
 	if err != nil {
 		return err
 	}
 	defer removeStore(path) //nolint:errcheck // the next run removes it
-	users, err := sample(ctx, path, rows)
-	if err != nil {
-		return err
-	}
 	door, err := o.door(ctx, path)
 	if err != nil {
 		return err

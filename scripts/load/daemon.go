@@ -67,19 +67,11 @@ type running struct {
 
 // withDaemon starts a daemon over a copy of a store, and hands it to figures.
 func (o *options) withDaemon(ctx context.Context, rows int, figures func(context.Context, running) error) error {
-	from, err := o.store(ctx, rows)
-	if err != nil {
-		return err
-	}
-	path, err := o.copyStore(from, "work.db")
+	path, users, err := o.working(ctx, rows, "work.db")
 	if err != nil {
 		return err
 	}
 	defer removeStore(path) //nolint:errcheck // the next run removes it
-	users, err := sample(ctx, path, rows)
-	if err != nil {
-		return err
-	}
 	if err := prepareStore(ctx, path); err != nil {
 		return err
 	}

@@ -152,3 +152,18 @@ func (o *options) copyStore(from, name string) (string, error) {
 	_, err = out.ReadFrom(in)
 	return to, errors.Join(err, out.Sync(), out.Close())
 }
+
+// working copies the store of so many records for a part that writes, and reads who is in it. Whoever calls removes it.
+func (o *options) working(ctx context.Context, rows int, name string) (path string, users []knownUser, err error) {
+	from, err := o.store(ctx, rows)
+	if err != nil {
+		return "", nil, err
+	}
+	if path, err = o.copyStore(from, name); err != nil {
+		return "", nil, err
+	}
+	if users, err = sample(ctx, path, rows); err != nil {
+		return "", nil, errors.Join(err, removeStore(path))
+	}
+	return path, users, nil
+}

@@ -238,19 +238,11 @@ func (o *options) walk(ctx context.Context, s *server, page int) (string, error)
 
 // writes measures creates and PATCHes on a copy of the store; the ceilings write into the same one.
 func (o *options) writes(ctx context.Context, rows int) error {
-	from, err := o.store(ctx, rows)
-	if err != nil {
-		return err
-	}
-	path, err := o.copyStore(from, "work.db")
+	path, users, err := o.working(ctx, rows, "work.db")
 	if err != nil {
 		return err
 	}
 	defer removeStore(path) //nolint:errcheck // the next run removes it
-	users, err := sample(ctx, path, rows)
-	if err != nil {
-		return err
-	}
 	first := freshNumber
 	create := &work{want: 201, check: has(`"meta"`)}
 	create.next = func(b []byte, n int) []byte { return create.to.build(b, "POST", "/Users", body(n)) }
